@@ -1,0 +1,1 @@
+"""Services that misbehave, each in its own way; their neighbours must not notice."""

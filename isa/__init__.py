@@ -1,0 +1,1 @@
+"""The virtual instruction set: definitions, decoder, assembler, reference interpreter, translator. Trusted."""

@@ -1,0 +1,60 @@
+"""What native code and kernel share of a guest: one record, from which every other view of it is derived.
+
+A guest that is stopped is this record and its private memory, nothing else. The memory follows the record directly, so
+one pointer serves both.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+CONTEXT = np.dtype(
+    [
+        ("pc", "<u8"),  # next instruction; of a trap: the instruction that trapped
+        ("fuel", "<i8"),  # instructions left in this turn; never below zero at a stop
+        ("limit", "<u8"),  # retired instructions at which fuel is zero: retired = limit - fuel
+        ("space", "<u8"),  # host address of the guest's `SPACE`
+        ("stack_limit", "<u8"),  # host stack pointer below which native frames are unwound
+        ("status", "<u4"),  # a `Status`
+        ("cause", "<u4"),  # a `Cause`, when status is TRAP
+        ("value", "<u8"),  # the cause's value
+        ("reservation", "<u8"),  # address of the load-reserved, all ones when there is none
+        ("reserved_value", "<u8"),
+        ("guest", "<u4"),  # number of this guest
+        ("fcsr", "<u4"),
+        ("x", "<u8", 32),  # x[0] stays zero
+        ("f", "<u8", 32),
+    ],
+    align=True,
+)
+assert CONTEXT.itemsize <= 650 and CONTEXT.itemsize % 8 == 0
+
+# One per (image, memory size): the address space that its guests share, and its translation.
+SPACE = np.dtype(
+    [
+        ("read_only", "<u8"),  # host address of the byte at guest address ro_start
+        ("ro_start", "<u8"),  # guest addresses [ro_start, ro_end): readable, executable where [text_start, text_end)
+        ("ro_end", "<u8"),
+        ("text_start", "<u8"),
+        ("text_end", "<u8"),
+        ("private_start", "<u8"),  # guest addresses [private_start, private_start + private_size): read, write, execute
+        ("private_size", "<u8"),
+        ("table", "<u8"),  # host address of the entry table: one code pointer per 2 bytes of text
+        ("heat", "<u8"),  # host address of one u2 per 2 bytes of text: times dispatched there without an entry
+        ("wanted", "<u8"),  # host address of a ring of 256 u8: pcs that became hot
+        ("wanted_count", "<u8"),  # written by native code; ring index is this modulo 256
+        ("service", "<u8"),  # host address of i64 service(CONTEXT*, i64 number, i64 a, i64 b)
+        ("miss", "<u8"),  # what empty slots of the table point to
+    ],
+    align=True,
+)
+
+
+class Status(enum.IntEnum):
+    """Why native code came back to the kernel."""
+
+    FUEL = 0  # fuel is zero; pc is the next instruction
+    TRAP = 1  # cause and value say why; pc is the instruction that trapped, nothing of it has taken effect
+    LEFT = 2  # a service ended the turn; pc is the next instruction

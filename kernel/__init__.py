@@ -1,0 +1,1 @@
+"""The isolation kernel: guests, scheduler, events, devices, the switch. Trusted."""

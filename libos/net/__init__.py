@@ -1,0 +1,1 @@
+"""The network stack that runs inside a guest: Ethernet, IPv4, TCP, HTTP."""

@@ -1,0 +1,1 @@
+"""denali-py: an isolation kernel for small guests."""

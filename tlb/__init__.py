@@ -1,0 +1,1 @@
+"""Memory: frames with owners, and the bindings that let a guest use them. Trusted."""
