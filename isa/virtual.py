@@ -74,7 +74,7 @@ REGISTERS = np.dtype(
         ("saved_pc", "<u8"),  # where RETURN continues (kernel writes on delivery, guest may change)
         ("cause", "<u8"),  # why the handler was entered: a `Cause`, or 64 + the event bits
         ("value", "<u8"),  # the cause's value
-        ("reserved", "<u8", 4),
+        ("reserved", "<u8", 5),
     ]
 )
 assert REGISTERS.itemsize == 128
