@@ -1,0 +1,193 @@
+"""The machine as a service sees it: one function for each virtual instruction and for each register worth reading.
+
+Compiled for a guest, each call becomes one virtual instruction, or one load from the registers page. Under CPython it
+goes to the machine given to `use`, so that a service can be tested as the ordinary Python module that it is:
+
+    from denali.libos import fake, machine
+
+    with machine.use(fake.Machine()) as host:
+        service.main()
+    assert host.text == b"hello\\n"
+
+A buffer is a contiguous numpy array of any type, or bytes where the machine only reads. Every count is in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import numpy as np
+
+from denali.isa.virtual import STREAM_OPEN, Closing, Event, Sent
+
+__all__ = ["FOREVER", "STREAM_OPEN", "Closing", "Event", "Machine", "Sent", "use"]
+
+FOREVER = (1 << 63) - 1  # an `idle` that only an event ends
+
+Buffer = Any  # a contiguous numpy array of any shape and type, or bytes where it is only read
+
+
+class Machine(Protocol):
+    """What a stand-in for the machine must offer; the functions of this module say what each method means."""
+
+    def exit(self, status: int) -> NoReturn: ...
+    def fail(self, text: bytes) -> NoReturn: ...
+    def idle(self, until: int) -> None: ...
+    def yield_(self) -> None: ...
+    def send(self, frame: memoryview) -> int: ...
+    def receive(self, buffer: memoryview) -> int: ...
+    def console(self, data: memoryview) -> int: ...
+    def clock(self) -> int: ...
+    def number(self) -> int: ...
+    def address(self) -> int: ...
+    def memory(self) -> int: ...
+    def random(self) -> int: ...
+    def pending(self) -> int: ...
+    def clear(self, bits: int) -> None: ...
+    def set_mask(self, bits: int) -> None: ...
+    def accept(self, record: memoryview) -> int: ...
+    def stream_read(self, handle: int, buffer: memoryview) -> int: ...
+    def stream_write(self, handle: int, data: memoryview) -> int: ...
+    def stream_close(self, handle: int, how: int) -> None: ...
+
+
+M = TypeVar("M", bound=Machine)
+_used: list[Machine] = []
+
+
+@contextmanager
+def use(machine: M) -> Iterator[M]:
+    """Let `machine` answer for this module's functions inside the `with` block, under CPython."""
+    _used.append(machine)
+    try:
+        yield machine
+    finally:
+        _used.remove(machine)
+
+
+def current() -> Machine:
+    """The machine in use (CPython only).
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    if not _used:
+        raise RuntimeError("no machine: under CPython a service runs inside `with machine.use(fake.Machine()):`")
+    return _used[-1]
+
+
+def _bytes_of(buffer: Buffer) -> memoryview:
+    """The buffer as a row of bytes, shared with it."""
+    if isinstance(buffer, np.ndarray) and not buffer.flags.c_contiguous:
+        raise ValueError("a buffer must be contiguous")
+    return memoryview(buffer).cast("B") if isinstance(buffer, bytes) else memoryview(buffer.reshape(-1).view(np.uint8))
+
+
+def _first(buffer: Buffer, length: int) -> memoryview:
+    """The first `length` bytes of the buffer; more than it has is an error, as it is in a guest."""
+    data = _bytes_of(buffer)
+    if not 0 <= length <= len(data):
+        raise IndexError("length outside the buffer")
+    return data[:length]
+
+
+def exit(status: int) -> NoReturn:
+    """End this guest with an exit status."""
+    current().exit(status)
+
+
+def fail(text: bytes) -> NoReturn:
+    """Stop this guest with a message; `raise`, `assert` and a bad index end here too."""
+    current().fail(text)
+
+
+def idle(until: int) -> None:
+    """Sleep until the clock reaches `until` (ns; `FOREVER`: no limit) or an event of the mask is pending."""
+    current().idle(until)
+
+
+def yield_() -> None:
+    """End this turn; the guest stays ready."""
+    current().yield_()
+
+
+def send(frame: Buffer, length: int) -> int:
+    """Send the first `length` bytes (14 to 1514) as an Ethernet frame; a number of `Sent` says what became of it."""
+    return current().send(_first(frame, length))
+
+
+def receive(buffer: Buffer) -> int:
+    """Copy the next frame that waits into the buffer and return its length; 0 when none waits."""
+    return current().receive(_bytes_of(buffer))
+
+
+def console(data: Buffer) -> int:
+    """Write bytes to the console and return how many it took; it takes a bounded number a turn."""
+    return current().console(_bytes_of(data))
+
+
+def clock() -> int:
+    """The machine's clock, ns."""
+    return current().clock()
+
+
+def number() -> int:
+    """Which guest this is."""
+    return current().number()
+
+
+def address() -> int:
+    """This guest's IPv4 address, in host order."""
+    return current().address()
+
+
+def memory() -> int:
+    """Bytes of private memory that this guest has."""
+    return current().memory()
+
+
+def random() -> int:
+    """A number from 0 to 2**63 - 1 that differs from guest to guest and from call to call. Not for keys."""
+    return current().random()
+
+
+def pending() -> int:
+    """The events (bits of `Event`) raised since they were last cleared."""
+    return current().pending()
+
+
+def clear(bits: int) -> None:
+    """Clear these bits of the pending events."""
+    current().clear(bits)
+
+
+def set_mask(bits: int) -> None:
+    """Choose which events (bits of `Event`) end an `idle`; all of them do when the guest starts."""
+    current().set_mask(bits)
+
+
+def buffer(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A zeroed buffer of a constant number of bytes on the stack; it lives until the function that made it returns."""
+    return np.zeros(size, np.uint8)
+
+
+def accept(record: Buffer) -> int:
+    """Gateway only: the handle of a host stream that arrived, its `STREAM_OPEN` record filled in; -1 when none."""
+    return current().accept(_bytes_of(record))
+
+
+def stream_read(handle: int, buffer: Buffer) -> int:
+    """Gateway only: read from a host stream: bytes read, 0 at its end, -1 when nothing is there yet, -2 reset."""
+    return current().stream_read(handle, _bytes_of(buffer))
+
+
+def stream_write(handle: int, buffer: Buffer, length: int) -> int:
+    """Gateway only: write the first `length` bytes to a host stream: bytes taken, -1 would block, -2 reset."""
+    return current().stream_write(handle, _first(buffer, length))
+
+
+def stream_close(handle: int, how: int) -> None:
+    """Gateway only: close a host stream; `how` is a number of `Closing`."""
+    current().stream_close(handle, how)
