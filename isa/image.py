@@ -1,0 +1,287 @@
+"""A guest's program: read-only bytes that all its guests share, and what their private memory starts as.
+
+An image is a standard ELF64 executable for RISC-V (gABI chapter 5, RISC-V ELF psABI). It is never trusted: whatever is
+in it, loading ends in an `Image` whose numbers hold, or in `BadImage`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from elftools.elf.elffile import ELFFile
+
+PAGE = 4096
+TEXT_BASE = 0x10000  # where our tools link text
+ADDRESS_LIMIT = 1 << 31  # everything an image maps lies below: addresses fit a host displacement
+FILE_LIMIT = 256 << 20
+_LOAD = "PT_LOAD"
+_EXECUTE, _WRITE = 1, 2
+
+
+class BadImage(ValueError):
+    """The bytes are not an image that can run; the message is one line that says what is wrong with them."""
+
+
+class Symbol(NamedTuple):
+    """A function or an object of the image, `[start, start + size)` in guest addresses."""
+
+    name: str
+    start: int
+    size: int
+
+
+class Segment(NamedTuple):
+    """A loadable part: `data` at `start`, then zeros up to `size` bytes."""
+
+    start: int
+    size: int
+    data: bytes
+    writable: bool
+    executable: bool
+
+    @property
+    def end(self) -> int:
+        """The address after its last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A checked program; sizes and addresses in bytes of the guest's address space."""
+
+    name: str
+    entry: int
+    ro_start: int
+    read_only: bytes
+    text_start: int
+    text_end: int
+    private_start: int
+    data: bytes
+    zeroed: int
+    functions: tuple[Symbol, ...] = ()
+    objects: tuple[Symbol, ...] = ()
+    elf: bytes = field(default=b"", repr=False)
+
+    @property
+    def ro_end(self) -> int:
+        """The address after the last read-only byte."""
+        return self.ro_start + len(self.read_only)
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of private memory that data and bss take; a guest needs these, its stack and the registers page."""
+        return len(self.data) + self.zeroed
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that decides what the image does, in hexadecimal."""
+        numbers = (self.entry, self.ro_start, self.text_start, self.text_end, self.private_start, self.zeroed)
+        content = repr((numbers, self.functions)).encode()
+        return hashlib.sha256(b"%d:" % len(content) + content + self.read_only + self.data).hexdigest()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Image:
+        """Read an ELF file.
+
+        Raises:
+            BadImage: it is none that can run here.
+            OSError: it cannot be read.
+        """
+        file = Path(path)
+        if file.stat().st_size > FILE_LIMIT:
+            raise BadImage(f"{file.name}: {file.stat().st_size} bytes; an image has at most {FILE_LIMIT}")
+        return cls.from_elf(file.read_bytes(), file.stem)
+
+    @classmethod
+    def from_elf(cls, content: bytes, name: str) -> Image:
+        """Check ELF bytes and take from them what a guest needs.
+
+        Raises:
+            BadImage: they are none that can run here.
+        """
+        try:
+            return _from_elf(content, name)
+        except BadImage as reason:
+            raise BadImage(f"{name}: {reason}") from None
+        except Exception as error:  # the parser meets hostile bytes: whatever it stumbles over is the file's fault
+            raise BadImage(f"{name}: damaged ELF file ({type(error).__name__}: {error})") from error
+
+    @classmethod
+    def raw(cls, code: bytes, *, data: bytes = b"", zeroed: int = 0, name: str = "raw") -> Image:
+        """An image of bare machine code at `TEXT_BASE`, entered at its first byte, with data on the page after it."""
+        end = TEXT_BASE + len(code)
+        return cls(name, TEXT_BASE, TEXT_BASE, code, TEXT_BASE, end, _page_after(end), data, zeroed)
+
+    def function_at(self, pc: int) -> str:
+        """`function` or `function+0x12` for an address of text, else the address itself."""
+        index = bisect_right(self.functions, pc, key=lambda symbol: symbol.start) - 1
+        if index < 0 or not self.text_start <= pc < self.text_end:
+            return f"{pc:#x}"
+        name, start, _ = self.functions[index]
+        return name if pc == start else f"{name}+{pc - start:#x}"
+
+    def object(self, name: str) -> Symbol:
+        """The data object `name` (`module.variable` for a Python service).
+
+        Raises:
+            KeyError: there is none; the message lists what there is.
+        """
+        for symbol in self.objects:
+            if symbol.name == name:
+                return symbol
+        raise KeyError(f"{self.name} has no object {name!r}; it has {', '.join(s.name for s in self.objects) or 'none'}")
+
+    def line_at(self, pc: int) -> tuple[str, int] | None:
+        """Source file and line of the instruction at `pc`, from the image's DWARF line table; None where it has none."""
+        index = bisect_right(self._lines, pc, key=lambda row: row[0]) - 1
+        if index < 0 or not self.text_start <= pc < self.text_end:
+            return None
+        _, file, line = self._lines[index]
+        return (file, line) if line else None
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, str, int]]:
+        try:
+            return sorted(_line_rows(self.elf)) if self.elf else []
+        except Exception:  # debug information serves messages only: damaged means absent
+            return []
+
+
+def _page_after(address: int) -> int:
+    return -(-address // PAGE) * PAGE
+
+
+def _from_elf(content: bytes, name: str) -> Image:
+    elf = _header(content)
+    segments = list(_segments(elf, content))
+    read_only, writable = _split(segments)
+    ro_start, ro_end = _extent(read_only)
+    start = writable[0].start & -PAGE if writable else _page_after(ro_end)
+    _, end = _extent(writable) if writable else (start, start)
+    data_end = max((s.start + len(s.data) for s in writable), default=start)
+    code = [s for s in read_only if s.executable]
+    if not code:
+        raise BadImage("no executable segment that is not writable")
+    text_start, text_end = _extent(code)
+    entry = int(elf["e_entry"])
+    if not text_start <= entry < text_end or entry % 2:
+        raise BadImage(f"entry {entry:#x} is not in its text [{text_start:#x}, {text_end:#x})")
+    functions, objects = _symbols(elf)
+    return Image(
+        name=name,
+        entry=entry,
+        ro_start=ro_start,
+        read_only=_flatten(read_only, ro_start, ro_end),
+        text_start=text_start,
+        text_end=text_end,
+        private_start=start,
+        data=_flatten(writable, start, data_end),
+        zeroed=end - data_end,
+        functions=tuple(s for s in functions if text_start <= s.start < text_end),
+        objects=objects,
+        elf=content,
+    )
+
+
+def _header(content: bytes) -> Any:
+    if content[:4] != b"\x7fELF":
+        raise BadImage("not an ELF file")
+    elf = ELFFile(io.BytesIO(content))
+    wanted = {"e_machine": "EM_RISCV", "e_type": "ET_EXEC"}
+    if elf.elfclass != 64 or not elf.little_endian or elf["e_machine"] != wanted["e_machine"]:
+        raise BadImage(f"for {elf.get_machine_arch()}, {elf.elfclass} bit; an image is 64-bit little-endian RISC-V")
+    if elf["e_type"] != wanted["e_type"]:
+        raise BadImage(f"{elf['e_type']}: link it as a static executable at a fixed address (-static -no-pie)")
+    if elf["e_phentsize"] != 56 and elf["e_phnum"]:
+        raise BadImage(f"program headers of {elf['e_phentsize']} bytes; ELF64 has 56")
+    return elf
+
+
+def _segments(elf: Any, content: bytes) -> Iterator[Segment]:
+    for part in elf.iter_segments():
+        if part["p_type"] != _LOAD or part["p_memsz"] == 0:
+            continue
+        start, size, stored, offset = (int(part[k]) for k in ("p_vaddr", "p_memsz", "p_filesz", "p_offset"))
+        if start < PAGE:
+            raise BadImage(f"segment at {start:#x}: the first page never belongs to a guest")
+        if start + size > ADDRESS_LIMIT:
+            raise BadImage(f"segment [{start:#x}, {start + size:#x}) ends above {ADDRESS_LIMIT:#x}")
+        if stored > size:
+            raise BadImage(f"segment at {start:#x} has {stored} bytes in the file but {size} in memory")
+        if offset + stored > len(content):
+            raise BadImage(f"truncated: segment at {start:#x} ends at byte {offset + stored} of {len(content)}")
+        flags = part["p_flags"]
+        data = content[offset : offset + stored]
+        yield Segment(start, size, data, bool(flags & _WRITE), bool(flags & _EXECUTE))
+
+
+def _split(segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Read-only and writable segments, each in order of address."""
+    if not segments:
+        raise BadImage("nothing to load")
+    ordered = sorted(segments)
+    for low, high in zip(ordered, ordered[1:], strict=False):
+        if low.end > high.start:
+            raise BadImage(f"segments at {low.start:#x} and {high.start:#x} overlap")
+    read_only = [s for s in ordered if not s.writable]
+    writable = [s for s in ordered if s.writable]
+    if not read_only:
+        raise BadImage("no executable segment that is not writable")
+    if writable and read_only[-1].end > writable[0].start & -PAGE:
+        raise BadImage(f"read-only segment at {read_only[-1].start:#x} is not on pages below the writable ones")
+    for group, limit in ((read_only, FILE_LIMIT), (writable, ADDRESS_LIMIT)):
+        if group and group[-1].end - group[0].start > limit:
+            raise BadImage(f"segments span {group[-1].end - group[0].start} bytes; at most {limit}")
+    return read_only, writable
+
+
+def _extent(segments: list[Segment]) -> tuple[int, int]:
+    return segments[0].start, segments[-1].end
+
+
+def _flatten(segments: Iterable[Segment], start: int, end: int) -> bytes:
+    if end - start > FILE_LIMIT:
+        raise BadImage(f"{end - start} bytes of initialised memory; at most {FILE_LIMIT}")
+    flat = bytearray(end - start)
+    for segment in segments:
+        flat[segment.start - start : segment.start - start + len(segment.data)] = segment.data
+    return bytes(flat)
+
+
+def _symbols(elf: Any) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
+    """Functions and objects; a damaged symbol table counts as absent, since it only serves names."""
+    found: dict[str, list[Symbol]] = {"STT_FUNC": [], "STT_OBJECT": []}
+    try:
+        table = elf.get_section_by_name(".symtab")
+        for entry in table.iter_symbols() if table is not None else ():
+            kind = found.get(entry["st_info"]["type"])
+            if kind is not None and entry["st_shndx"] != "SHN_UNDEF":
+                kind.append(Symbol(entry.name, int(entry["st_value"]), int(entry["st_size"])))
+    except Exception:
+        return (), ()
+    by_address = {kind: tuple(sorted(rows, key=lambda s: (s.start, s.name))) for kind, rows in found.items()}
+    return by_address["STT_FUNC"], by_address["STT_OBJECT"]
+
+
+def _line_rows(content: bytes) -> Iterator[tuple[int, str, int]]:
+    elf: Any = ELFFile(io.BytesIO(content))
+    if not elf.has_dwarf_info():
+        return
+    dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False)
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        files = program["file_entry"] if program is not None else []
+        first = 0 if program is not None and program["version"] >= 5 else 1
+        for entry in program.get_entries() if program is not None else ():
+            state = entry.state
+            if state is not None and 0 <= state.file - first < len(files):
+                file = files[state.file - first].name.decode(errors="replace")
+                yield state.address, file, 0 if state.end_sequence else state.line
