@@ -1,6 +1,66 @@
-"""The command `denali-py`."""
+"""The command `denali-py`: each subcommand is one file of `commands/`, imported when it is named."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "spawn": "Spawn many guests of one service and reach each from the host.",
+    "run": "Run one guest; its console is our output, its exit status ours.",
+    "build": "Compile a Python service to an image.",
+    "inspect": "Show what the machine made of a program.",
+    "manual": "Explain an instruction.",
+    "doctor": "Say what this host offers and what is missing for what.",
+}
+
+
+class Commands(click.Group):
+    """The subcommands; listing them imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f"denali.commands.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a subcommand, without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="denali-py", prog_name="denali-py")
+def cli() -> None:
+    """Run thousands of small isolated guests on one host.
+
+    \b
+    denali-py spawn --count 5000            five thousand web servers, each at its own address
+    denali-py run examples/primes.py        one guest, in the foreground
+    denali-py COMMAND --help                options and examples of a command
+    """
 
 
 def main() -> None:
-    """Run the command line."""
-    raise SystemExit("denali-py: not assembled yet")
+    """Entry point; Ctrl-C ends with status 130."""
+    try:
+        cli(prog_name="denali-py", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

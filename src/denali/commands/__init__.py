@@ -1,0 +1,1 @@
+"""The subcommands of `denali-py`, a file each."""
