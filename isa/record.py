@@ -5,8 +5,9 @@ A definition is an ordinary Python function over a `Machine`. Calling it with sy
 interpreter evaluates those steps, the emitter turns the same steps into LLVM IR, the manual prints them. No consumer
 knows an instruction by name.
 
-Two rules make every trap precise, and `Recorder` holds definitions to them: a guest value has no truth (`if` cannot
-depend on it; use `select` or `when=`), and nothing that can trap comes after the first effect.
+Three rules make every trap precise and every consumer simple, and `Recorder` holds definitions to them: a guest value
+has no truth (`if` cannot depend on it; use `select` or `when=`), nothing that can trap comes after the first effect,
+and no register is read after one was written (so it never matters that two operands name the same register).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Never
 
 WORD = 64
+RECORDING = frozenset({__name__, f"{__package__}.machine"})  # their frames are not a definition's own line
 ALL_ONES = (1 << WORD) - 1
 
 
@@ -26,6 +28,7 @@ class Op(enum.StrEnum):
     CONST = "const"  # attribute: the value
     FIELD = "field"  # attribute: operand name; an immediate, already extended to 64 bits as its type says
     PC = "pc"  # address of this instruction
+    WORD = "word"  # the instruction itself, 16 or 32 bits of it, zero-extended
     X = "x"  # attribute: operand name (or a register number); the integer register it names; x0 reads zero
     F = "f"  # attribute: operand name; the 64 raw bits of a floating-point register
 
@@ -61,20 +64,33 @@ class Op(enum.StrEnum):
     RESERVE = "reserve"  # load-reserved; a: address
     CONDITIONAL = "conditional"  # store-conditional; a: address, b: value; gives width 1: 1 = failed
     FLOAT = "float"  # attribute: (operation, rounding-mode operand or None); see `Machine.float`
-    COUNTER = "counter"  # attribute: cycle, time or instret
-    STATUS = "status"  # attribute: fflags or frm; reads that part of fcsr
+    COUNTER = "counter"  # attribute: cycle, time or instret; each counts the instructions retired before this one
+    STATUS = "status"  # attribute: fflags or frm; that part of fcsr, zero-extended
     VIRTUAL = "virtual"  # attribute: a number of `virtual.Service`; a, b: arguments; gives 64 bits; may trap or leave
 
     SET_X = "set_x"  # attribute: operand name (or a register number); writes to x0 are discarded
     SET_F = "set_f"
-    SET_STATUS = "set_status"  # attribute: fflags or frm; a: value
+    SET_STATUS = "set_status"  # attribute: fflags or frm; a: value, already within 5 or 3 bits
     FENCE_I = "fence_i"  # instruction memory may have changed
-    JUMP = "jump"  # a: target; b, if there: taken only when it is 1; attribute: call, return, indirect or branch
+    JUMP = "jump"  # a: target; b, if there: taken only when it is 1; attribute: branch, direct or indirect
     TRAP = "trap"  # attribute: Cause; a: its value; b, if there: only when it is 1
 
 
-EFFECTS = frozenset({Op.STORE, Op.ATOMIC, Op.CONDITIONAL, Op.SET_X, Op.SET_F, Op.SET_STATUS, Op.JUMP, Op.VIRTUAL})
+READS = frozenset({Op.X, Op.F, Op.STATUS})
+EFFECTS = frozenset(
+    {
+        *(Op.STORE, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.FLOAT, Op.VIRTUAL),
+        *(Op.SET_X, Op.SET_F, Op.SET_STATUS, Op.FENCE_I, Op.JUMP),
+    }
+)
+WRITES = frozenset({Op.SET_X, Op.SET_F, Op.SET_STATUS, Op.JUMP})
 MAY_TRAP = frozenset({Op.LOAD, Op.STORE, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.VIRTUAL, Op.TRAP})
+SAME_WIDTH = frozenset(
+    {
+        *(Op.ADD, Op.SUB, Op.MUL, Op.UDIV, Op.UREM, Op.SDIV, Op.SREM, Op.AND, Op.OR, Op.XOR),
+        *(Op.SHL, Op.LSHR, Op.ASHR, Op.EQ, Op.NE, Op.ULT, Op.SLT),
+    }
+)
 
 
 class Cause(enum.IntEnum):
@@ -229,16 +245,14 @@ class Recorder:
     steps: list[Step] = field(default_factory=list[Step])
     effect: Op | None = None
 
-    def emit(
-        self, op: Op, width: int, *args: Step | int, attribute: object = None, like: Step | None = None
-    ) -> Step:
+    def emit(self, op: Op, width: int, *args: Step | int, attribute: object = None, like: Step | None = None) -> Step:
         """Append a step; plain integers among `args` become constants as wide as `like` (or as the other operand)."""
         wide = next((a.width for a in args if isinstance(a, Step) and a.width > 1), width)
         wide = like.width if like is not None else wide
         values = tuple(a if isinstance(a, Step) else self.const(a, wide) for a in args)
         self._check(op, values)
         frame = sys._getframe(1)
-        while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        while frame.f_globals.get("__name__") in RECORDING and frame.f_back is not None:
             frame = frame.f_back
         step = Step(op, width, values, attribute, frame.f_lineno, self)
         self.steps.append(step)
@@ -251,10 +265,11 @@ class Recorder:
         return step
 
     def _check(self, op: Op, values: tuple[Step, ...]) -> None:
-        same = {Op.ADD, Op.SUB, Op.MUL, Op.AND, Op.OR, Op.XOR, Op.EQ, Op.NE, Op.ULT, Op.SLT, Op.SHL, Op.LSHR, Op.ASHR}
-        if op in same and len({v.width for v in values}) > 1:
+        if op in SAME_WIDTH and len({v.width for v in values}) > 1:
             raise Refused(f"{op} of widths {[v.width for v in values]}: say low(), zext() or sext() first")
         if op in MAY_TRAP and self.effect is not None:
             raise Refused(f"{op} can trap and comes after {self.effect}: do what can trap first, then write")
+        if op in READS and self.effect in WRITES:
+            raise Refused(f"{op} reads after {self.effect}: read every register first, then write")
         if op in EFFECTS:
             self.effect = op

@@ -1,0 +1,41 @@
+"""The virtual instructions, in the opcode custom-0: each asks the kernel for a service (see `virtual`).
+
+They are written `v.send rd, rs1, rs2`; an operand that a service does not use may be any register.
+"""
+
+from __future__ import annotations
+
+from .instruction import instruction
+from .machine import Machine
+from .operands import Reg
+from .virtual import CUSTOM_0, Service
+
+
+def serve(cpu: Machine, rd: Reg, rs1: Reg, rs2: Reg, *, service: Service) -> None:
+    """rd = what the kernel's service answers to rs1 and rs2."""
+    cpu[rd] = cpu.virtual(service, cpu[rs1], cpu[rs2])
+
+
+DESCRIPTIONS = {
+    Service.EXIT: "End this guest with the exit status rs1.",
+    Service.IDLE: "Sleep until the clock reaches rs1 ns (all ones: no limit) or an enabled event is pending.",
+    Service.YIELD: "End this turn; the guest stays ready.",
+    Service.SEND: "Send the Ethernet frame of rs2 bytes at rs1; rd = 0 queued, 1 nobody has that address, 2 full.",
+    Service.RECEIVE: "Copy the next frame to the rs2 bytes at rs1; rd = its length, 0 when none waits.",
+    Service.CONSOLE: "Write the rs2 bytes at rs1 to the console; rd = how many were taken this turn.",
+    Service.CLOCK: "rd = the clock, ns.",
+    Service.FAIL: "Stop this guest as failed, with the rs2 bytes at rs1 as the message.",
+    Service.RETURN: "Return from the event handler to the saved pc.",
+    Service.ACCEPT: "Gateway only: rd = the handle of a stream that arrived, -1 when none did; described at rs1.",
+    Service.READ: "Gateway only: read from the stream rs2 >> 32 to the low 32 bits of rs2 bytes at rs1; rd = how many.",
+    Service.WRITE: "Gateway only: write the low 32 bits of rs2 bytes at rs1 to the stream rs2 >> 32; rd = how many.",
+    Service.CLOSE: "Gateway only: close the stream rs1; rs2 = 0 orderly, 1 reset, 2 half.",
+}
+
+for _service in Service:
+    instruction(
+        f"{_service:07b} rs2:5 rs1:5 000 rd:5 {CUSTOM_0:07b}",
+        name=f"v.{_service.name.lower()}",
+        description=DESCRIPTIONS[_service],
+        service=_service,
+    )(serve)
