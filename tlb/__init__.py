@@ -1,1 +1,1 @@
-"""Memory: frames with owners, and the bindings that let a guest use them. Trusted."""
+"""Frames with owners, and the bindings that give a guest the use of them."""

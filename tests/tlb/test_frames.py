@@ -1,0 +1,69 @@
+"""The frame pool: one holder each, zeroed between holders, runs merged when lists cannot serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denali.tlb.frames import FRAME, Frames, Overdrawn
+
+
+@pytest.fixture
+def frames() -> Iterator[Frames]:
+    made = Frames(64)
+    yield made
+    made.check()
+
+
+def test_a_released_run_is_given_out_again_and_reads_zero(frames: Frames) -> None:
+    first = frames.take(4, holder=7)
+    frames.memory[first * FRAME : (first + 4) * FRAME] = 0xAA
+    frames.release(first, 4)
+    assert frames.take(4, holder=8) == first
+    assert not frames.memory[first * FRAME : (first + 4) * FRAME].any()
+    assert frames.free == 60
+
+
+def test_running_out_names_the_numbers(frames: Frames) -> None:
+    frames.take(60, holder=1)
+    with pytest.raises(Overdrawn, match="guest 2 asked for 5 frames; 4 of 64 are free"):
+        frames.take(5, holder=2)
+    assert frames.free == 4
+
+
+def test_small_runs_merge_into_a_large_one(frames: Frames) -> None:
+    runs = [frames.take(4, holder=n) for n in range(16)]
+    for run in runs[1::2] + runs[::2]:
+        frames.release(run, 4)
+    assert frames.take(64, holder=3) == 0
+
+
+def test_a_large_run_is_split(frames: Frames) -> None:
+    frames.release(frames.take(64, holder=1), 64)
+    assert {frames.take(16, holder=n) for n in range(4)} == {0, 16, 32, 48}
+
+
+def test_what_nobody_or_several_hold_cannot_be_released(frames: Frames) -> None:
+    first = frames.take(2, holder=1)
+    frames.take(2, holder=2)
+    for start, length in ((10, 1), (first, 4), (first, 0)):
+        with pytest.raises(ValueError, match="holder's"):
+            frames.release(start, length)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5)), max_size=60))
+def test_every_frame_has_one_holder_whatever_is_taken_and_released(plan: list[tuple[int, int]]) -> None:
+    frames, held = Frames(64), list[tuple[int, int]]()
+    for length, choice in plan:
+        try:
+            held.append((frames.take(length, holder=length), length))
+        except Overdrawn:
+            assert frames.free < 64
+        if choice == 0 and held:
+            frames.release(*held.pop(len(held) // 2))
+        frames.check()
+    assert frames.free == 64 - sum(length for _, length in held)
