@@ -47,6 +47,7 @@ SPACE = np.dtype(
         ("wanted_count", "<u8"),  # written by native code; ring index is this modulo 256
         ("service", "<u8"),  # host address of i64 service(CONTEXT*, i64 number, i64 a, i64 b)
         ("miss", "<u8"),  # what empty slots of the table point to
+        ("kernel", "<u8"),  # the kernel's own, for its service; native code of guests does not look at it
     ],
     align=True,
 )
