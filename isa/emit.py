@@ -7,11 +7,13 @@ variables. Both hand in a `Machine`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from denali.isa.context import CONTEXT, SPACE
+from denali.isa.emit_float import SUPPORT, emit_float, read_status, write_status
 from denali.isa.record import Cause, Op, Step
 from denali.isa.virtual import Service
 
@@ -27,8 +29,6 @@ WIDENINGS = {Op.TRUNC: "trunc", Op.ZEXT: "zext", Op.SEXT: "sext"}
 COUNTS = {Op.CLZ: ("ctlz", ", i1 false"), Op.CTZ: ("cttz", ", i1 false"), Op.POPCOUNT: ("ctpop", "")}
 MINIMUMS = {"smin": "slt", "smax": "sgt", "umin": "ult", "umax": "ugt"}
 NO_RESERVATION = "-1"
-FLAGS_MASK = 0x1F
-ROUNDING_SHIFT = 5
 
 
 @dataclass(slots=True)
@@ -87,12 +87,12 @@ class Machine(Protocol):
         """The immediate operand `name`."""
         ...
 
-    def constant(self, name: str) -> int | None:
-        """The operand `name` where it is known while emitting (the translator), else None."""
-        ...
-
     def pc(self) -> Value:
         """The address of this instruction."""
+        ...
+
+    def word(self) -> Value:
+        """The instruction itself."""
         ...
 
     def read_x(self, register: str | int) -> Value:
@@ -130,19 +130,15 @@ class Machine(Protocol):
         """Call the space's service as the contract says; its result. Traps in it, and notes that it may have left."""
         ...
 
-    def clock(self) -> Value:
-        """The clock, ns."""
-        ...
-
     def retired(self) -> Value:
         """Instructions retired before this one: limit - fuel."""
         ...
 
-    def rounding(self, name: str | None) -> Value | int:
-        """The rounding mode (i64 or a known number) that operand `name` selects; 7 or None: that of fcsr."""
+    def rounding(self, name: str) -> Value | int:
+        """The value of the rounding-mode operand `name`: a known number 0..4 or 7 (the one in frm), else an i64."""
         ...
 
-    def status_written(self, part: str, value: Value) -> None:
+    def status_written(self, part: str) -> None:
         """`part` of fcsr (fflags, frm) was written and MXCSR adjusted; the translator leaves when frm > 3."""
         ...
 
@@ -183,9 +179,7 @@ class Emitter:
             if step.op is Op.JUMP:
                 jump = step
                 continue
-            result = self._step(step)
-            if step.width:
-                self.values[step] = result
+            self.values[step] = self._step(step)
         if jump is not None:
             target, *when = (self.values[argument] for argument in jump.args)
             self.machine.jump(target, str(jump.attribute), when[0] if when else None)
@@ -223,6 +217,9 @@ class Emitter:
 
     def _x(self, step: Step) -> Value:
         return self.machine.read_x(step.attribute)  # type: ignore[arg-type]
+
+    def _word(self, step: Step) -> Value:
+        return self.machine.word()
 
     def _f(self, step: Step) -> Value:
         return self.machine.read_f(step.attribute)  # type: ignore[arg-type]
@@ -309,7 +306,21 @@ class Emitter:
         return self.machine.service(int(step.attribute), a, b)  # type: ignore[call-overload]
 
     def _counter(self, step: Step) -> Value:
-        return self.machine.clock() if step.attribute == "time" else self.machine.retired()
+        time = step.attribute == "time"
+        return self.machine.service(int(Service.CLOCK), "0", "0") if time else self.machine.retired()
+
+    def _float(self, step: Step, *values: Value) -> Value:
+        operation, rounding = step.attribute  # type: ignore[misc]
+        sources = [(value, argument.width) for value, argument in zip(values, step.args, strict=True)]
+        return emit_float(self.machine, operation, rounding, sources, step.width)
+
+    def _status(self, step: Step) -> Value:
+        return read_status(self.machine, str(step.attribute))
+
+    def _set_status(self, step: Step, value: Value) -> Value:
+        write_status(self.machine, str(step.attribute), value)
+        self.machine.status_written(str(step.attribute))
+        return ""
 
     def _trap(self, step: Step, value: Value, when: Value | None = None) -> Value:
         self.machine.trap(int(step.attribute), value, when)  # type: ignore[call-overload]
@@ -320,4 +331,15 @@ class Emitter:
         return ""
 
 
-__all__ = ["METADATA", "Body", "Emitter", "Machine", "Service", "context_field", "field_offset", "space_field"]
+ATTRIBUTES = 'attributes #0 = { nounwind strictfp "no-builtins" "no-trapping-math"="false" }'
+DECLARED = re.compile(r"(@[\w.]+)\(")
+DEFINED = re.compile(r"^define .*?(@[\w.]+)\(", re.MULTILINE)
+
+
+def module_text(functions: Sequence[str], declared: set[str]) -> str:
+    """A module: the functions' text, the declarations they need and the small functions that these stand for."""
+    defined = set(DEFINED.findall("\n".join(functions)))
+    support = [SUPPORT[name] for name in sorted(declared & SUPPORT.keys())]
+    missing = [name for name in sorted(declared - SUPPORT.keys()) if DECLARED.findall(name)[0] not in defined]
+    declarations = [f"declare {name}" for name in missing]
+    return "\n".join([*support, *declarations, *functions, ATTRIBUTES, METADATA])

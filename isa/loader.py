@@ -1,0 +1,231 @@
+"""Bring a relocatable ELF object into memory: one mapping, filled while writable, then executable and never both.
+
+llvmlite's own loaders either place code out of reach of near calls or keep much per module; what our objects need is
+small: allocated sections one behind the other, a slot and a stub per external symbol, six relocations.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PAGE = mmap.PAGESIZE
+SECTION = struct.Struct("<IIQQQQIIQQ")  # name type flags address offset size link info align entry_size
+SYMBOL = struct.Struct("<IBBHQQ")  # name info other section value size
+RELOCATION = struct.Struct("<QIIq")  # offset type symbol addend
+RELOCATIONS, BITS, ALLOCATED, WRITABLE = 4, 8, 2, 1
+FUNCTION = 2
+NEAR = {2: "PC32", 4: "PLT32"}
+THROUGH_SLOT = {9: "GOTPCREL", 41: "GOTPCRELX", 42: "REX_GOTPCRELX"}
+ABSOLUTE, DISTANCE = 1, 24
+STUB = 16  # jmp *6(%rip), then the address
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class Unloadable(Exception):
+    """An object that cannot be loaded; the message says what in it was not expected."""
+
+
+@dataclass(slots=True)
+class Code:
+    """Loaded code: its mapping, and the host address of each of its global symbols."""
+
+    address: int
+    size: int
+    symbols: dict[str, int]
+
+    def close(self) -> None:
+        """Unmap it; nothing may run in it any more, nor refer to it."""
+        if self.size:
+            _libc.munmap(self.address, self.size)
+            self.size = 0
+
+
+@dataclass(slots=True)
+class _Section:
+    name: str
+    kind: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    place: int = -1  # offset in the mapping; -1: not loaded
+
+
+def load(code: bytes, externals: Mapping[str, int] | None = None) -> Code:
+    """Load an object and connect it to `externals` (name → host address).
+
+    Raises:
+        Unloadable: it is no such object, wants writable data, an unknown symbol or an unexpected relocation.
+    """
+    try:
+        return _load(code, externals or {})
+    except (struct.error, IndexError, ValueError) as reason:
+        raise Unloadable(f"a damaged object: {reason}") from reason
+
+
+def _load(code: bytes, externals: Mapping[str, int]) -> Code:
+    if code[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", code, 16) != (1, 62):
+        raise Unloadable("not a relocatable ELF object for x86-64")
+    sections = _sections(code)
+    end = _place(sections)
+    symbols = _symbols(code, sections)
+    slots = _slots(code, sections, symbols, externals, end)
+    size = -(-(end + STUB * len(slots)) // PAGE) * PAGE or PAGE
+    address = _map(size)
+    try:
+        image = bytearray(size)
+        _fill(image, code, sections, slots)
+        _relocate(image, code, sections, symbols, slots, address)
+        ctypes.memmove(address, bytes(image), size)
+        _seal(address, size)
+    except BaseException:
+        _libc.munmap(address, size)
+        raise
+    own = {name: address + place for name, place, _, visible in symbols if place >= 0 and name and visible}
+    _tell_perf([(address + place, size, name) for name, place, size, _ in symbols if size and place >= 0])
+    return Code(address, size, own)
+
+
+def _sections(code: bytes) -> list[_Section]:
+    (table,) = struct.unpack_from("<Q", code, 40)
+    size, count, names = struct.unpack_from("<HHH", code, 58)
+    raw = [SECTION.unpack_from(code, table + size * index) for index in range(count)]
+    start = raw[names][4]
+    return [
+        _Section(_text(code, start + r[0]), r[1], r[2], r[4], r[5], r[6], r[7], r[8])
+        for r in raw
+    ]  # fmt: skip
+
+
+def _text(code: bytes, start: int) -> str:
+    return code[start : code.index(0, start)].decode()
+
+
+def _loaded(section: _Section) -> bool:
+    return bool(section.flags & ALLOCATED and section.size) and section.name != ".eh_frame"
+
+
+def _place(sections: list[_Section]) -> int:
+    """Give each loaded section its place; the end of the last."""
+    end = 0
+    for section in sections:
+        if _loaded(section):
+            if section.kind == BITS or (section.flags & WRITABLE and not section.name.startswith(".data.rel.ro")):
+                raise Unloadable(f"it wants writable data in {section.name}")
+            end = -(-end // max(section.align, 1)) * max(section.align, 1)
+            section.place = end
+            end += section.size
+    return -(-end // STUB) * STUB
+
+
+def _symbols(code: bytes, sections: list[_Section]) -> list[tuple[str, int, int, bool]]:
+    """Name, place in the mapping (-1: not here), size (of functions) and visibility of each symbol."""
+    table = next((s for s in sections if s.kind == 2), None)
+    if table is None:
+        return []
+    names = sections[table.link].offset
+    result: list[tuple[str, int, int, bool]] = []
+    for name, info, _, index, value, size in SYMBOL.iter_unpack(code[table.offset : table.offset + table.size]):
+        here = 0 < index < len(sections) and sections[index].place >= 0
+        place = sections[index].place + value if here else -1
+        result.append((_text(code, names + name), place, size if info & 15 == FUNCTION else 0, info >> 4 > 0))
+    return result
+
+
+def _entries(code: bytes, sections: list[_Section]) -> list[tuple[_Section, int, int, int, int]]:
+    """Relocations of loaded sections: the section, offset, type, symbol, addend."""
+    result: list[tuple[_Section, int, int, int, int]] = []
+    for table in sections:
+        if table.kind == RELOCATIONS and sections[table.info].place >= 0:
+            data = code[table.offset : table.offset + table.size]
+            result += [(sections[table.info], *entry) for entry in RELOCATION.iter_unpack(data)]
+    return result
+
+
+def _slots(
+    code: bytes,
+    sections: list[_Section],
+    symbols: list[tuple[str, int, int, bool]],
+    externals: Mapping[str, int],
+    end: int,
+) -> dict[int, tuple[int, int]]:
+    """For each symbol that is reached through a slot: the place of its stub, and its address or place."""
+    slots: dict[int, tuple[int, int]] = {}
+    for _, _, kind, symbol, _ in _entries(code, sections):
+        name, place, _, _ = symbols[symbol]
+        if symbol not in slots and (place < 0 or kind in THROUGH_SLOT):
+            if place < 0 and name not in externals:
+                raise Unloadable(f"it refers to {name or 'a section that is not loaded'!r}, which nobody provides")
+            slots[symbol] = (end + STUB * len(slots), externals[name] if place < 0 else ~place)
+    return slots
+
+
+def _fill(image: bytearray, code: bytes, sections: list[_Section], slots: dict[int, tuple[int, int]]) -> None:
+    for section in sections:
+        if section.place >= 0:
+            data = code[section.offset : section.offset + section.size]
+            if len(data) != section.size:
+                raise Unloadable(f"{section.name} is cut off")
+            image[section.place : section.place + section.size] = data
+    for place, _ in slots.values():
+        image[place : place + 8] = b"\xff\x25\x02\x00\x00\x00\xcc\xcc"
+
+
+def _relocate(
+    image: bytearray,
+    code: bytes,
+    sections: list[_Section],
+    symbols: list[tuple[str, int, int, bool]],
+    slots: dict[int, tuple[int, int]],
+    address: int,
+) -> None:
+    for place, target in slots.values():
+        struct.pack_into("<Q", image, place + 8, target if target >= 0 else address + ~target)
+    for section, offset, kind, symbol, addend in _entries(code, sections):
+        at, place = section.place + offset, symbols[symbol][1]
+        if offset + 4 > section.size:
+            raise Unloadable(f"a relocation behind the end of {section.name}")
+        stub = slots.get(symbol, (0, 0))
+        if kind in NEAR:
+            struct.pack_into("<i", image, at, (place if place >= 0 else stub[0]) + addend - at)
+        elif kind in THROUGH_SLOT:
+            struct.pack_into("<i", image, at, stub[0] + 8 + addend - at)
+        elif kind == ABSOLUTE:
+            target = address + place if place >= 0 else stub[1]
+            struct.pack_into("<Q", image, at, target + addend & 0xFFFFFFFFFFFFFFFF)
+        elif kind == DISTANCE and place >= 0:
+            struct.pack_into("<q", image, at, place + addend - at)
+        else:
+            raise Unloadable(f"an unexpected relocation, type {kind} against {symbols[symbol][0]!r}")
+
+
+def _map(size: int) -> int:
+    address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        raise MemoryError(f"no room for {size} bytes of code: {os.strerror(ctypes.get_errno())}")
+    return int(address)
+
+
+def _seal(address: int, size: int) -> None:
+    """From writable to executable."""
+    if _libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
+        raise OSError(ctypes.get_errno(), "this host does not let generated code be executed")
+
+
+def _tell_perf(functions: list[tuple[int, int, str]]) -> None:
+    """Name the functions to perf, when DENALI_PERF_MAP is set."""
+    if os.environ.get("DENALI_PERF_MAP"):
+        with open(f"/tmp/perf-{os.getpid()}.map", "a") as file:
+            file.writelines(f"{address:x} {size:x} {name}\n" for address, size, name in functions)

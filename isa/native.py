@@ -1,0 +1,19 @@
+"""The native runtime as one LLVM module: dispatcher, interpreter, and arithmetic in any rounding mode."""
+
+from __future__ import annotations
+
+from denali.isa.decode import DEFINITIONS
+from denali.isa.dispatcher import dispatcher_text
+from denali.isa.emit import module_text
+from denali.isa.interpreter import Interpreter
+from denali.isa.rounding import helper_texts
+
+
+def runtime_text() -> str:
+    """LLVM IR of the runtime; exports enter, denali_miss, denali_service and the rounding helpers."""
+    interpreter = Interpreter()
+    functions = [interpreter.text(DEFINITIONS)]
+    declared = interpreter.body.declared
+    functions += dispatcher_text(declared)
+    functions += helper_texts(declared)
+    return module_text(functions, declared)
