@@ -16,20 +16,21 @@ from .record import Step
 EXPONENT_BITS = {32: 8, 64: 11}
 
 
-FORMATS = (("s", "00", "010", 32), ("d", "01", "011", 64))
+FORMATS = (("s", "00", "w", "010", 32), ("d", "01", "d", "011", 64))
 
 
 def formats(layout: str, name: str | None = None, text: str | None = None) -> Callable[[Definition], Definition]:
     """Define an instruction for single and for double: FF in the layout is the format, FFF the size of an access.
 
-    In `name` "{}" stands for the format's letter; without a name it follows the function's.
+    In `name` {f} stands for the letter of the format and {a} for that of the access; without a name {f} follows the
+    function's name.
     """
 
     def define(function: Definition) -> Definition:
-        pattern = name or function.__name__.replace("_", ".") + ".{}"
-        for letter, code, size, width in FORMATS:
+        pattern = name or function.__name__.replace("_", ".") + ".{f}"
+        for letter, code, access, size, width in FORMATS:
             bits = layout.replace("FFF", size).replace("FF", code)
-            instruction(bits, name=pattern.format(letter), text=text, width=width)(function)
+            instruction(bits, name=pattern.format(f=letter, a=access), text=text, width=width)(function)
         return function
 
     return define
@@ -38,13 +39,13 @@ def formats(layout: str, name: str | None = None, text: str | None = None) -> Ca
 # Loads, stores and moves: bits, never changed
 
 
-@formats("imm:12 rs1:5 FFF rd:5 0000111", name="fl{}", text="rd, imm(rs1)")
+@formats("imm:12 rs1:5 FFF rd:5 0000111", name="fl{a}", text="rd, imm(rs1)")
 def float_load(cpu: Machine, rd: FReg, rs1: Reg, imm: Signed, *, width: int) -> None:
     """rd = what is at rs1 + imm."""
     cpu.f[rd] = cpu.load(cpu[rs1] + imm, width)
 
 
-@formats("imm[11:5] rs2:5 rs1:5 FFF imm[4:0] 0100111", name="fs{}", text="rs2, imm(rs1)")
+@formats("imm[11:5] rs2:5 rs1:5 FFF imm[4:0] 0100111", name="fs{a}", text="rs2, imm(rs1)")
 def float_store(cpu: Machine, rs1: Reg, rs2: FReg, imm: Signed, *, width: int) -> None:
     """Store the low bits of rs2 at rs1 + imm."""
     cpu.store(cpu[rs1] + imm, cpu.f[rs2].low(width))
@@ -246,25 +247,25 @@ def fcvt_lu(cpu: Machine, rd: Reg, rs1: FReg, rm: Rounding, *, width: int) -> No
     cpu[rd] = cpu.float("to_u64", cpu.f[rs1, width], rm=rm, width=64)
 
 
-@formats("11010FF 00000 rs1:5 rm:3 rd:5 1010011", name="fcvt.{}.w")
+@formats("11010FF 00000 rs1:5 rm:3 rd:5 1010011", name="fcvt.{f}.w")
 def fcvt_from_w(cpu: Machine, rd: FReg, rs1: Reg, rm: Rounding, *, width: int) -> None:
     """rd = the low 32 bits of rs1, signed."""
     cpu.f[rd] = cpu.float("from_i32", cpu[rs1].low(32), rm=rm, width=width)
 
 
-@formats("11010FF 00001 rs1:5 rm:3 rd:5 1010011", name="fcvt.{}.wu")
+@formats("11010FF 00001 rs1:5 rm:3 rd:5 1010011", name="fcvt.{f}.wu")
 def fcvt_from_wu(cpu: Machine, rd: FReg, rs1: Reg, rm: Rounding, *, width: int) -> None:
     """rd = the low 32 bits of rs1, unsigned."""
     cpu.f[rd] = cpu.float("from_u32", cpu[rs1].low(32), rm=rm, width=width)
 
 
-@formats("11010FF 00010 rs1:5 rm:3 rd:5 1010011", name="fcvt.{}.l")
+@formats("11010FF 00010 rs1:5 rm:3 rd:5 1010011", name="fcvt.{f}.l")
 def fcvt_from_l(cpu: Machine, rd: FReg, rs1: Reg, rm: Rounding, *, width: int) -> None:
     """rd = rs1, signed."""
     cpu.f[rd] = cpu.float("from_i64", cpu[rs1], rm=rm, width=width)
 
 
-@formats("11010FF 00011 rs1:5 rm:3 rd:5 1010011", name="fcvt.{}.lu")
+@formats("11010FF 00011 rs1:5 rm:3 rd:5 1010011", name="fcvt.{f}.lu")
 def fcvt_from_lu(cpu: Machine, rd: FReg, rs1: Reg, rm: Rounding, *, width: int) -> None:
     """rd = rs1, unsigned."""
     cpu.f[rd] = cpu.float("from_u64", cpu[rs1], rm=rm, width=width)

@@ -74,7 +74,7 @@ class Instruction:
 
     @cached_property
     def _fields(self) -> tuple[tuple[str, int, int, tuple[tuple[int, int, int], ...]], ...]:
-        """For each operand: its name, the value of field zero, its sign bit, and (shift, ones, position) of its bits."""
+        """For each operand: name, value of field zero, sign bit, and (shift, ones, position) of its bits."""
         fields: list[tuple[str, int, int, tuple[tuple[int, int, int], ...]]] = []
         for name, kind in self.operands.items():
             own = [p for p in self.pieces if p.name == name]
@@ -86,6 +86,10 @@ class Instruction:
     def bits(self, operand: str) -> int:
         """How many bits the operand's value has, low zero bits that are not encoded included."""
         return max(p.low + p.width for p in self.pieces if p.name == operand)
+
+    def has(self, *ops: Op) -> bool:
+        """Whether a step of one of these kinds is among what it does."""
+        return any(step.op in ops for step in self.steps)
 
     def step(self, op: Op) -> Step | None:
         """The first step of kind `op`, if there is one."""

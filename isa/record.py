@@ -200,7 +200,9 @@ class Step:
 
     def select(self, yes: Step | int, no: Step | int) -> Step:
         """`yes` where this single bit is 1, else `no`; both are evaluated."""
-        assert self.recorder is not None and self.width == 1
+        if self.width != 1:
+            raise Refused(f"select on {self.width} bits: compare first")
+        assert self.recorder is not None
         like = yes if isinstance(yes, Step) else no
         width = like.width if isinstance(like, Step) else WORD
         return self.recorder.emit(Op.SELECT, width, self, yes, no, like=like if isinstance(like, Step) else None)

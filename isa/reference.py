@@ -1,0 +1,379 @@
+"""The reference interpreter: a guest executed step by recorded step, slowly and obviously.
+
+It is the oracle that every other engine is compared with. State and stop conditions are those of `CONTEXT`: exactly
+`fuel` instructions are retired, a trap leaves pc at the instruction that trapped and nothing of it done, a service may
+end the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import softfloat
+from .context import CONTEXT, Status
+from .decode import decode, length_of
+from .image import Image
+from .instruction import Instruction
+from .machine import FFLAGS_MASK
+from .operands import DYNAMIC_ROUNDING
+from .record import ALL_ONES, Cause, Op, Step
+from .virtual import REGISTERS
+
+NO_RESERVATION = ALL_ONES
+ZERO, RA, SP, TP = 0, 1, 2, 4
+
+
+class Trapped(Exception):
+    """The instruction cannot be completed."""
+
+    def __init__(self, cause: Cause, value: int) -> None:
+        super().__init__(cause.name, hex(value))
+        self.cause = cause
+        self.value = value
+
+
+Service = Callable[["Machine", int, int, int], int]
+
+
+def no_service(machine: Machine, number: int, a: int, b: int) -> int:
+    """The service of a machine that has none: every request is refused."""
+    machine.stop(Status.TRAP, Cause.DEVICE, number)
+    return 0
+
+
+class Memory:
+    """The flat address space: the image's read-only bytes, executable in text, and private memory."""
+
+    def __init__(self, image: Image, private_size: int) -> None:
+        """Private memory as a guest finds it: data, then zeros."""
+        self.image = image
+        self.private_start = image.private_start
+        self.private = bytearray(image.data) + bytearray(private_size - len(image.data))
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """`size` bytes at `address`; None when they are not wholly inside one region."""
+        for start, content in ((self.private_start, self.private), (self.image.ro_start, self.image.read_only)):
+            if start <= address and address + size <= start + len(content):
+                return bytes(content[address - start : address - start + size])
+        return None
+
+    def write(self, address: int, content: bytes) -> bool:
+        """Write to private memory; False, and nothing done, when that is not wholly inside it."""
+        offset = address - self.private_start
+        if offset < 0 or offset + len(content) > len(self.private):
+            return False
+        self.private[offset : offset + len(content)] = content
+        return True
+
+    def executable(self, address: int, size: int) -> bool:
+        """Whether instructions may be fetched there: text, or private memory."""
+        in_text = self.image.text_start <= address and address + size <= self.image.text_end
+        return in_text or 0 <= address - self.private_start <= len(self.private) - size
+
+
+@dataclass(eq=False)
+class Machine:
+    """One guest."""
+
+    image: Image
+    private_size: int
+    service: Service = no_service
+    pc: int = 0
+    x: list[int] = field(default_factory=lambda: [0] * 32)
+    f: list[int] = field(default_factory=lambda: [0] * 32)
+    fcsr: int = 0
+    fuel: int = 0  # instructions left in this turn
+    limit: int = 0  # retired instructions at which fuel is zero
+    status: Status = Status.FUEL
+    cause: Cause | None = None
+    value: int = 0
+    reservation: int = NO_RESERVATION
+    reserved_value: int = 0
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(self.image, self.private_size)
+        self.pc = self.image.entry
+        self.x[TP] = self.memory.private_start + self.private_size - REGISTERS.itemsize
+        self.x[SP] = self.x[TP] & ~15
+
+    @classmethod
+    def of_frames(cls, image: Image, frames: int, service: Service = no_service) -> Machine:
+        """A guest whose context and private memory take `frames` pages, as the kernel lays them out."""
+        return cls(image, frames * 4096 - CONTEXT.itemsize, service)
+
+    @property
+    def retired(self) -> int:
+        """Instructions executed so far."""
+        return self.limit - self.fuel
+
+    def run(self, fuel: int) -> Status:
+        """Execute until `fuel` instructions are retired, one traps, or a service ends the turn."""
+        self.fuel, self.limit = fuel, self.retired + fuel
+        self.status = Status.FUEL
+        while self.fuel > 0 and self.status is Status.FUEL:
+            self.step()
+        return self.status
+
+    def step(self) -> None:
+        """Execute one instruction, or trap; it counts as retired while it runs, and a trap takes that back."""
+        self.fuel -= 1
+        try:
+            word = self.fetch()
+            found = decode(word)
+            if found is None:
+                raise Trapped(Cause.ILLEGAL, word)
+            Execution(self, word, *found).perform()
+        except Trapped as trap:
+            self.fuel += 1
+            self.stop(Status.TRAP, trap.cause, trap.value)
+
+    def stop(self, status: Status, cause: Cause | None = None, value: int = 0) -> None:
+        """End the turn after this instruction, or, with TRAP, before it."""
+        self.status, self.cause, self.value = status, cause, value
+
+    def fetch(self) -> int:
+        """The 16- or 32-bit word at pc."""
+        if self.pc % 2:
+            raise Trapped(Cause.MISALIGNED_FETCH, self.pc)
+        half = self.fetch_bytes(2)
+        return half if length_of(half) == 2 else self.fetch_bytes(4)
+
+    def fetch_bytes(self, size: int) -> int:
+        """`size` bytes at pc, all of them executable."""
+        content = self.memory.read(self.pc, size) if self.memory.executable(self.pc, size) else None
+        if content is None:
+            raise Trapped(Cause.FETCH, self.pc)
+        return int.from_bytes(content, "little")
+
+    def load(self, address: int, width: int, cause: Cause = Cause.LOAD) -> int:
+        """`width` bits at `address`."""
+        content = self.memory.read(address, width // 8)
+        if content is None:
+            raise Trapped(cause, address)
+        return int.from_bytes(content, "little")
+
+    def store(self, address: int, value: int, width: int) -> None:
+        """Write `width` bits at `address`."""
+        if not self.memory.write(address, value.to_bytes(width // 8, "little")):
+            raise Trapped(Cause.STORE, address)
+
+    def check_store(self, address: int, width: int) -> None:
+        """Trap unless `width` bits at `address` can be written and are aligned, as atomics demand."""
+        if address % (width // 8):
+            raise Trapped(Cause.MISALIGNED_STORE, address)
+        content = self.memory.read(address, width // 8)
+        if content is None or not self.memory.write(address, content):
+            raise Trapped(Cause.STORE, address)
+
+
+class Execution:
+    """One instruction on its way: the values of the steps that have been evaluated."""
+
+    def __init__(self, machine: Machine, word: int, instruction: Instruction, operands: dict[str, int]) -> None:
+        """Ready to perform `instruction`, which is `word`, with these operands."""
+        self.machine = machine
+        self.word = word
+        self.instruction = instruction
+        self.operands = operands
+        self.values: dict[int, int] = {}
+        self.next_pc = (machine.pc + instruction.length) & ALL_ONES
+
+    def perform(self) -> None:
+        """Evaluate the steps in order, then go on behind it or where it jumps."""
+        for step in self.instruction.steps:
+            arguments = [self.values[id(argument)] for argument in step.args]
+            self.values[id(step)] = self.evaluate(step, arguments) & ((1 << step.width) - 1)
+        self.machine.pc = self.next_pc
+
+    def evaluate(self, step: Step, arguments: list[int]) -> int:
+        """The value of a step; 0 for one that has none."""
+        pure = PURE.get(step.op)
+        if pure is not None:
+            return pure(step.args[0].width, *arguments)
+        return getattr(self, f"do_{step.op}")(step, *arguments)
+
+    def register(self, step: Step) -> int:
+        """The number of the register that a step names, by operand or outright."""
+        return self.operands[step.attribute] if isinstance(step.attribute, str) else int(str(step.attribute))
+
+    def do_const(self, step: Step) -> int:
+        """A constant."""
+        return int(str(step.attribute))
+
+    def do_field(self, step: Step) -> int:
+        """An immediate."""
+        return self.operands[str(step.attribute)]
+
+    def do_pc(self, step: Step) -> int:
+        """The address of this instruction."""
+        return self.machine.pc
+
+    def do_word(self, step: Step) -> int:
+        """This instruction."""
+        return self.word
+
+    def do_x(self, step: Step) -> int:
+        """An integer register."""
+        return self.machine.x[self.register(step)]
+
+    def do_f(self, step: Step) -> int:
+        """A floating-point register."""
+        return self.machine.f[self.register(step)]
+
+    def do_set_x(self, step: Step, value: int) -> int:
+        """Write an integer register; x0 stays zero."""
+        if self.register(step) != ZERO:
+            self.machine.x[self.register(step)] = value
+        return 0
+
+    def do_set_f(self, step: Step, value: int) -> int:
+        """Write a floating-point register."""
+        self.machine.f[self.register(step)] = value
+        return 0
+
+    def do_select(self, step: Step, condition: int, yes: int, no: int) -> int:
+        """One of two values."""
+        return yes if condition else no
+
+    def do_load(self, step: Step, address: int) -> int:
+        """Read memory."""
+        return self.machine.load(address, step.width)
+
+    def do_store(self, step: Step, address: int, value: int) -> int:
+        """Write memory."""
+        self.machine.store(address, value, step.args[1].width)
+        return 0
+
+    def do_atomic(self, step: Step, address: int, value: int) -> int:
+        """Read, modify, write."""
+        width = step.width
+        self.machine.check_store(address, width)
+        old = self.machine.load(address, width)
+        new = ATOMIC[str(step.attribute)](width, old, value) & ((1 << width) - 1)
+        self.machine.store(address, new, width)
+        return old
+
+    def do_reserve(self, step: Step, address: int) -> int:
+        """Load and reserve."""
+        if address % (step.width // 8):
+            raise Trapped(Cause.MISALIGNED_LOAD, address)
+        value = self.machine.load(address, step.width)
+        self.machine.reservation, self.machine.reserved_value = address, value
+        return value
+
+    def do_conditional(self, step: Step, address: int, value: int) -> int:
+        """Store if memory is as it was when reserved."""
+        machine, width = self.machine, step.args[1].width
+        machine.check_store(address, width)
+        holds = machine.reservation == address and machine.load(address, width) == machine.reserved_value
+        machine.reservation = NO_RESERVATION
+        if holds:
+            machine.store(address, value, width)
+        return int(not holds)
+
+    def do_float(self, step: Step, *arguments: int) -> int:
+        """Arithmetic of IEEE 754; exceptions accrue in fflags."""
+        assert isinstance(step.attribute, tuple)
+        operation, operand = str(step.attribute[0]), step.attribute[1]
+        mode = self.operands[str(operand)] if operand is not None else 0
+        if mode == DYNAMIC_ROUNDING:
+            mode = self.machine.fcsr >> 5
+        width = step.args[0].width
+        result, flags = softfloat.operate(operation, mode, list(arguments), width, step.width)
+        self.machine.fcsr |= flags
+        return result
+
+    def do_counter(self, step: Step) -> int:
+        """Instructions retired before this one."""
+        return self.machine.retired - 1
+
+    def do_status(self, step: Step) -> int:
+        """A part of fcsr."""
+        return self.machine.fcsr >> 5 if step.attribute == "frm" else self.machine.fcsr & FFLAGS_MASK
+
+    def do_set_status(self, step: Step, value: int) -> int:
+        """Write a part of fcsr."""
+        flags, mode = self.machine.fcsr & FFLAGS_MASK, self.machine.fcsr >> 5
+        self.machine.fcsr = value << 5 | flags if step.attribute == "frm" else mode << 5 | value
+        return 0
+
+    def do_virtual(self, step: Step, a: int, b: int) -> int:
+        """Ask the kernel."""
+        assert isinstance(step.attribute, int)
+        result = self.machine.service(self.machine, step.attribute, a, b)
+        if self.machine.status is Status.TRAP:
+            raise Trapped(self.machine.cause or Cause.DEVICE, self.machine.value)
+        return result
+
+    def do_fence_i(self, step: Step) -> int:
+        """Nothing: this interpreter fetches every word anew."""
+        return 0
+
+    def do_jump(self, step: Step, target: int, when: int = 1) -> int:
+        """Go on elsewhere."""
+        if when:
+            self.next_pc = target
+        return 0
+
+    def do_trap(self, step: Step, value: int, when: int = 1) -> int:
+        """Stop before this instruction."""
+        if when:
+            raise Trapped(Cause(int(str(step.attribute))), value)
+        return 0
+
+
+def signed(width: int, value: int) -> int:
+    """A bit pattern as a number in two's complement."""
+    return value - (value >> (width - 1) << width)
+
+
+def towards_zero(a: int, b: int) -> int:
+    """The quotient of two integers, its fraction dropped."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def signed_remainder(a: int, b: int) -> int:
+    """What `towards_zero` leaves: it has the sign of a."""
+    return a - b * towards_zero(a, b)
+
+
+# Each takes the width of its first argument and the arguments; the result is cut to the step's width.
+PURE: dict[Op, Callable[..., int]] = {
+    Op.ADD: lambda width, a, b: a + b,
+    Op.SUB: lambda width, a, b: a - b,
+    Op.MUL: lambda width, a, b: a * b,
+    Op.UDIV: lambda width, a, b: a // b,
+    Op.UREM: lambda width, a, b: a % b,
+    Op.SDIV: lambda width, a, b: towards_zero(signed(width, a), signed(width, b)),
+    Op.SREM: lambda width, a, b: signed_remainder(signed(width, a), signed(width, b)),
+    Op.AND: lambda width, a, b: a & b,
+    Op.OR: lambda width, a, b: a | b,
+    Op.XOR: lambda width, a, b: a ^ b,
+    Op.SHL: lambda width, a, b: a << b % width,
+    Op.LSHR: lambda width, a, b: a >> b % width,
+    Op.ASHR: lambda width, a, b: signed(width, a) >> b % width,
+    Op.EQ: lambda width, a, b: a == b,
+    Op.NE: lambda width, a, b: a != b,
+    Op.ULT: lambda width, a, b: a < b,
+    Op.SLT: lambda width, a, b: signed(width, a) < signed(width, b),
+    Op.TRUNC: lambda width, a: a,
+    Op.ZEXT: lambda width, a: a,
+    Op.SEXT: lambda width, a: signed(width, a),
+    Op.CLZ: lambda width, a: width - a.bit_length(),
+    Op.CTZ: lambda width, a: (a & -a).bit_length() - 1 if a else width,
+    Op.POPCOUNT: lambda width, a: a.bit_count(),
+    Op.BSWAP: lambda width, a: int.from_bytes(a.to_bytes(width // 8, "little"), "big"),
+}
+
+ATOMIC: dict[str, Callable[[int, int, int], int]] = {
+    "swap": lambda width, old, value: value,
+    "add": lambda width, old, value: old + value,
+    "xor": lambda width, old, value: old ^ value,
+    "and": lambda width, old, value: old & value,
+    "or": lambda width, old, value: old | value,
+    "smin": lambda width, old, value: min(old, value, key=lambda n: signed(width, n)),
+    "smax": lambda width, old, value: max(old, value, key=lambda n: signed(width, n)),
+    "umin": lambda width, old, value: min(old, value),
+    "umax": lambda width, old, value: max(old, value),
+}
