@@ -1,0 +1,152 @@
+"""Build a service in a process of its own, or take it from the cache on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import denali.libos
+from denali.libos.compiler.errors import CompileError
+
+Progress = Callable[[str], None]
+LIMIT_S = 300  # a service that takes longer to compile is taken for one that never ends
+
+
+def ignore(text: str) -> None:
+    """Say nothing."""
+
+
+def build(path: str | os.PathLike[str], *, name: str | None = None, progress: Progress | None = None) -> bytes:
+    """The ELF image of a service.
+
+    Args:
+        path: the Python file with `def main() -> int`.
+        name: the module's name in symbols and messages; else the file's.
+        progress: told in words what is being done.
+
+    Raises:
+        CompileError: the service holds something that cannot be compiled; names file and line.
+        FileNotFoundError: there is no such file.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"no service at {path}")
+    module = name or module_name(file)
+    say = progress or ignore
+    entry = cache_folder() / f"{key(file, module)}.image"
+    kept = recall(entry)
+    if kept is not None:
+        return kept
+    say(f"compiling {file.name}")
+    image, sources = compile_apart(file, module, say)
+    keep(entry, image, sources)
+    return image
+
+
+def module_name(file: Path) -> str:
+    """The name to import it by: inside denali.libos its own, so that nothing is loaded twice."""
+    for home in denali.libos.__path__:
+        real = Path(home).resolve()
+        if file.is_relative_to(real):
+            return ".".join(("denali.libos", *file.relative_to(real).with_suffix("").parts))
+    return file.stem
+
+
+def compile_apart(file: Path, module: str, say: Progress) -> tuple[bytes, list[str]]:
+    """Run the worker; gives the image and the sources it depends on."""
+    with tempfile.TemporaryDirectory(prefix="denali-") as folder:
+        output = Path(folder, "image")
+        command = [sys.executable, "-m", "denali.libos.compiler.worker", str(file), module, str(output)]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        with tempfile.TemporaryFile() as complaints:
+            worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True)
+            sources = listen(worker, file, say)
+            status = worker.wait(LIMIT_S)
+            complaints.seek(0)
+            if status or sources is None:
+                raise CompileError(str(file), 0, died(status, complaints.read().decode(errors="replace")))
+        return output.read_bytes(), sources
+
+
+def listen(worker: subprocess.Popen[str], file: Path, say: Progress) -> list[str] | None:
+    """Read the worker's messages to the end."""
+    assert worker.stdout is not None
+    sources: list[str] | None = None
+    failure: CompileError | None = None
+    with worker.stdout as lines:
+        for line in lines:
+            message: dict[str, Any] = json.loads(line)
+            if "progress" in message:
+                say(f"{file.name}: {message['progress']}")
+            if "error" in message:
+                failure = CompileError(**message["error"])
+            sources = message.get("sources", sources)
+    if failure is not None:
+        worker.wait()
+        raise failure
+    return sources
+
+
+def died(status: int, complaints: str) -> str:
+    """What to say of a worker that ended without a word."""
+    last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
+    return f"the compiler ended with status {status}: {last[0]}"
+
+
+def digest(path: str | Path) -> str:
+    """The SHA-256 of a file's content; of a file that is gone, a word that equals no digest."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return "gone"
+
+
+def key(file: Path, module: str) -> str:
+    """What identifies a build before its sources are known: the service and the tools."""
+    versions = [f"{p} {importlib.metadata.version(p)}" for p in ("numba", "llvmlite", "numpy")]
+    parts = [str(file), digest(file), module, platform.python_version(), *versions, *tools()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def tools() -> list[str]:
+    """The digests of the compiler's own files."""
+    return [digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+
+
+def cache_folder() -> Path:
+    """Where images are kept: `$DENALI_CACHE`, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("DENALI_CACHE") or platformdirs.user_cache_dir("denali-py")) / "images"
+
+
+def recall(entry: Path) -> bytes | None:
+    """A kept image, if every source it was made from is as it was."""
+    try:
+        head, image = entry.read_bytes().split(b"\n", 1)
+        record: dict[str, Any] = json.loads(head)
+    except (OSError, ValueError):
+        return None
+    fresh = all(digest(path) == known for path, known in record["sources"].items())
+    return image if fresh and hashlib.sha256(image).hexdigest() == record["image"] else None
+
+
+def keep(entry: Path, image: bytes, sources: list[str]) -> None:
+    """Store an image with the digests of its sources; a full disk costs only the next build's time."""
+    record = {"sources": {path: digest(path) for path in sources}, "image": hashlib.sha256(image).hexdigest()}
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=entry.parent, delete=False) as file:
+            file.write(json.dumps(record).encode() + b"\n" + image)
+        os.replace(file.name, entry)
+    except OSError:
+        return

@@ -1,0 +1,260 @@
+# pyright: basic
+"""The functions of libos/machine.py in a guest: each is a virtual instruction, or an access to the registers page.
+
+LLVM has no name for our instructions, so each is a call of an external function that the linker makes of the encoded
+instruction and a return. The registers page is where the thread pointer points.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+from denali.isa.virtual import REGISTERS, STREAM_OPEN, Service
+from denali.libos import machine
+from denali.libos.compiler.convention import fail
+from denali.libos.compiler.target import replacements
+
+WORD = ir.IntType(64)
+HALF = ir.IntType(32)
+BYTES = ir.IntType(8).as_pointer()
+
+
+class Site:
+    """The place where a machine function is called: its arguments as LLVM values."""
+
+    def __init__(self, context, builder, signature, args) -> None:
+        self.context, self.builder = context, builder
+        self.kinds, self.values = signature.args, args
+
+    def word(self, index: int):
+        """An integer argument, as 64 bits."""
+        return self.context.cast(self.builder, self.values[index], self.kinds[index], types.int64)
+
+    def _array(self, index: int):
+        return self.context.make_array(self.kinds[index])(self.context, self.builder, self.values[index])
+
+    def start(self, index: int):
+        """The address of a buffer argument."""
+        return self.builder.ptrtoint(self._array(index).data, WORD)
+
+    def size(self, index: int):
+        """The size of a buffer argument in bytes."""
+        array = self._array(index)
+        size = self.context.get_constant(types.intp, 1)
+        for extent in cgutils.unpack_tuple(self.builder, array.shape):
+            size = self.builder.mul(size, extent)
+        item = self.context.get_abi_sizeof(self.context.get_data_type(self.kinds[index].dtype))
+        return self.builder.mul(size, WORD(item))
+
+    def length(self, index: int, of: int):
+        """An integer argument that must not exceed the size of the buffer argument `of`."""
+        length = self.word(index)
+        self.require(self.builder.icmp_unsigned("<=", length, self.size(of)), "length outside the buffer")
+        return length
+
+    def require(self, condition, text: str) -> None:
+        """Stop the guest with an IndexError that names this place, unless the condition holds."""
+        with self.builder.if_then(self.builder.not_(condition), likely=False):
+            fail(self.builder, f"IndexError: {text} ({self.context.call_conv.place})")
+
+    def call(self, service: Service, first=None, second=None):
+        """The virtual instruction itself."""
+        arguments = [value for value in (first, second) if value is not None]
+        signature = ir.FunctionType(WORD, [WORD] * len(arguments))
+        function = cgutils.get_or_insert_function(self.builder.module, signature, f"denali.service.{int(service)}")
+        function.attributes.add("nounwind")
+        if service in (Service.EXIT, Service.FAIL):
+            function.attributes.add("noreturn")
+        return self.builder.call(function, arguments)
+
+    def register(self, name: str):
+        """The address of a field of the registers page."""
+        kind = ir.FunctionType(BYTES, [])
+        pointer = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.thread.pointer.p0")
+        offset = REGISTERS.fields[name][1]
+        width = ir.IntType(REGISTERS.fields[name][0].itemsize * 8)
+        address = self.builder.gep(self.builder.call(pointer, []), [WORD(offset)])
+        return self.builder.bitcast(address, width.as_pointer())
+
+    def load(self, name: str):
+        """A field of the registers page that never changes, as 64 bits."""
+        value = self.builder.load(self.register(name))
+        return value if value.type == WORD else self.builder.zext(value, WORD)
+
+
+def is_buffer(kind, *, written: bool) -> bool:
+    """Whether a type is a buffer: contiguous, and writable where the machine writes it."""
+    if isinstance(kind, types.Bytes):
+        return not written
+    return isinstance(kind, types.Array) and kind.layout in "CF" and (kind.mutable or not written)
+
+
+CHECKS = {
+    "int": (lambda kind: isinstance(kind, types.Integer | types.Boolean | types.IntEnumMember), "an integer"),
+    "read": (lambda kind: is_buffer(kind, written=False), "a contiguous array, or bytes"),
+    "write": (lambda kind: is_buffer(kind, written=True), "a contiguous writable array"),
+}
+
+
+def guest(function, *kinds: str, result=types.int64):
+    """Make the decorated function the lowering of a machine function whose arguments are of these kinds."""
+
+    def register(lower):
+        def typed(typing_context, *args):
+            for position, (arg, kind) in enumerate(zip(args, kinds, strict=True), 1):
+                fits, wanted = CHECKS[kind]
+                if not fits(arg):
+                    raise TypingError(f"machine.{function.__name__} wants {wanted} as argument {position}, not {arg}")
+
+            def generate(context, builder, signature, values):
+                value = lower(Site(context, builder, signature, values))
+                return context.get_dummy_value() if result is types.none else value
+
+            return result(*args), generate
+
+        names = ", ".join(f"a{i}" for i in range(len(kinds)))
+        space = {"typed": typed}
+        exec(f"def {function.__name__}(typing_context, {names}): return typed(typing_context, {names})", space)
+        replacements[function] = intrinsic(space[function.__name__])
+        return lower
+
+    return register
+
+
+@guest(machine.exit, "int", result=types.none)
+def _exit(site):
+    site.call(Service.EXIT, site.word(0))
+
+
+@guest(machine.fail, "read", result=types.none)
+def _fail(site):
+    site.call(Service.FAIL, site.start(0), site.size(0))
+
+
+@guest(machine.idle, "int", result=types.none)
+def _idle(site):
+    site.call(Service.IDLE, site.word(0))
+
+
+@guest(machine.yield_, result=types.none)
+def _yield(site):
+    site.call(Service.YIELD)
+
+
+@guest(machine.send, "read", "int")
+def _send(site):
+    return site.call(Service.SEND, site.start(0), site.length(1, of=0))
+
+
+@guest(machine.receive, "write")
+def _receive(site):
+    return site.call(Service.RECEIVE, site.start(0), site.size(0))
+
+
+@guest(machine.console, "read")
+def _console(site):
+    return site.call(Service.CONSOLE, site.start(0), site.size(0))
+
+
+@guest(machine.clock)
+def _clock(site):
+    return site.call(Service.CLOCK)
+
+
+@guest(machine.accept, "write")
+def _accept(site):
+    room = site.builder.icmp_unsigned(">=", site.size(0), WORD(STREAM_OPEN.itemsize))
+    site.require(room, "the record is smaller than STREAM_OPEN")
+    return site.call(Service.ACCEPT, site.start(0))
+
+
+def _with_handle(site, handle, length):
+    return site.builder.or_(site.builder.shl(handle, WORD(32)), length)
+
+
+@guest(machine.stream_read, "int", "write")
+def _stream_read(site):
+    return site.call(Service.READ, site.start(1), _with_handle(site, site.word(0), site.size(1)))
+
+
+@guest(machine.stream_write, "int", "read", "int")
+def _stream_write(site):
+    return site.call(Service.WRITE, site.start(1), _with_handle(site, site.word(0), site.length(2, of=1)))
+
+
+@guest(machine.stream_close, "int", "int", result=types.none)
+def _stream_close(site):
+    site.call(Service.CLOSE, site.word(0), site.word(1))
+
+
+@guest(machine.number)
+def _number(site):
+    return site.load("number")
+
+
+@guest(machine.address)
+def _address(site):
+    return site.load("address")
+
+
+@guest(machine.memory)
+def _memory(site):
+    return site.load("memory")
+
+
+@guest(machine.pending)
+def _pending(site):
+    return site.builder.zext(site.builder.load_atomic(site.register("pending"), "monotonic", 4), WORD)
+
+
+@guest(machine.clear, "int", result=types.none)
+def _clear(site):
+    """One atomic instruction: an event raised meanwhile is not lost."""
+    keep = site.builder.not_(site.builder.trunc(site.word(0), HALF))
+    site.builder.atomic_rmw("and", site.register("pending"), keep, "monotonic")
+
+
+@guest(machine.set_mask, "int", result=types.none)
+def _set_mask(site):
+    site.builder.store(site.builder.trunc(site.word(0), HALF), site.register("mask"))
+
+
+@intrinsic
+def seed(typing_context):
+    """The first word of the registers page's `random`."""
+
+    def generate(context, builder, signature, values):
+        return Site(context, builder, signature, values).load("random")
+
+    return types.uint64(), generate
+
+
+@intrinsic(prefer_literal=True)
+def _buffer(typing_context, size):
+    """`machine.buffer`: zeroed bytes in the frame of the function that asks."""
+    if not isinstance(size, types.IntegerLiteral) or size.literal_value < 0:
+        raise TypingError("machine.buffer wants a constant size: a number, or a module-level name for one")
+    count = size.literal_value
+
+    def generate(context, builder, signature, values):
+        space = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), max(count, 1)))
+        space.align = 8
+        cgutils.memset(builder, builder.bitcast(space, BYTES), WORD(count), 0)
+        array = context.make_array(signature.return_type)(context, builder)
+        context.populate_array(
+            array,
+            data=builder.bitcast(space, array.data.type),
+            shape=(WORD(count),),
+            strides=(WORD(1),),
+            itemsize=WORD(1),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return types.Array(types.uint8, 1, "C")(size), generate
+
+
+replacements[machine.buffer] = _buffer

@@ -1,0 +1,186 @@
+"""One relocatable object file in, one executable image out.
+
+Text lies at 0x10000, constants on the page after it, what a guest may write on the page after that. The only symbols
+that the object may lack are the virtual instructions: they are made here, as the encoded instruction and a return.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+
+from denali.isa.virtual import CUSTOM_0, Service
+from denali.libos.compiler import relocations as rel
+from denali.libos.compiler.executable import Part, Symbol, write
+
+TEXT_BASE, PAGE = 0x10000, 4096
+ALLOC, WRITE, EXECUTE = 2, 1, 4
+KEPT_DEBUG = (".debug_line", ".debug_line_str", ".debug_info", ".debug_abbrev", ".debug_str", ".debug_addr")
+KEPT_DEBUG += (".debug_str_offsets", ".debug_rnglists", ".debug_ranges")
+A0, A1, RA = 10, 11, 1
+
+
+def service_stub(service: int) -> bytes:
+    """A virtual instruction as a C function: `custom-0 a0, a0, a1`, and a return."""
+    word = service << 25 | A1 << 20 | A0 << 15 | A0 << 7 | CUSTOM_0
+    return struct.pack("<IH", word, 0x8002 | RA << 7)  # c.jr ra
+
+
+@dataclass(slots=True)
+class Section:
+    """A section of the object file and where it goes."""
+
+    index: int
+    name: str
+    flags: int
+    align: int
+    size: int
+    data: bytearray
+    zeroed: bool
+    address: int = 0
+
+
+@dataclass(slots=True)
+class Linker:
+    """The state of one link."""
+
+    content: bytes
+    readable: Callable[[str], str]
+    sections: dict[int, Section] = field(default_factory=dict[int, Section])
+    stubs: dict[str, int] = field(default_factory=dict[str, int])
+    symbols: list[Any] = field(default_factory=list[Any])
+
+    def link(self, entry: str) -> bytes:
+        """The executable.
+
+        Raises:
+            CannotLink: a symbol has no definition, or something is too far away.
+        """
+        elf: Any = ELFFile(io.BytesIO(self.content))
+        self._read(elf)
+        parts = self._place()
+        self._relocate(elf)
+        for part, sections in parts:
+            part.data = self._flatten(part, sections)
+        debug = {s.name: bytes(s.data) for s in self.sections.values() if s.name in KEPT_DEBUG}
+        start = next(self._address(s) for s in self.symbols if s.name == entry)
+        return write([part for part, _ in parts], start, self._exported(), debug)
+
+    def _read(self, elf: Any) -> None:
+        for index, section in enumerate(elf.iter_sections()):
+            zeroed = section["sh_type"] == "SHT_NOBITS"
+            data = bytearray() if zeroed else bytearray(section.data())
+            flags, align = section["sh_flags"], max(section["sh_addralign"], 1)
+            self.sections[index] = Section(index, section.name, flags, align, section["sh_size"], data, zeroed)
+        self.symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
+        for symbol in self.symbols:
+            if symbol["st_shndx"] == "SHN_UNDEF" and symbol.name:
+                self.stubs[symbol.name] = 0
+
+    def _place(self) -> list[tuple[Part, list[Section]]]:
+        """Give every section its address; the parts are text, constants and what the guest may write."""
+        loaded = [s for s in self.sections.values() if s.flags & ALLOC and s.size]
+        text = [s for s in loaded if s.flags & EXECUTE]
+        constants = [s for s in loaded if not s.flags & (EXECUTE | WRITE) and not s.name.startswith(".eh_frame")]
+        private = sorted((s for s in loaded if s.flags & WRITE), key=lambda s: s.zeroed)
+        code = self._stub_section(len(self.sections))
+        address, parts = TEXT_BASE, list[tuple[Part, list[Section]]]()
+        for sections, execute, writable in (
+            ([*text, code], True, False),
+            (constants, False, False),
+            (private, False, True),
+        ):
+            start = address
+            for section in sections:
+                section.address = address = -(-address // section.align) * section.align
+                address += section.size
+            if sections:
+                parts.append((Part(start, address - start, execute, writable), sections))
+            address = -(-address // PAGE) * PAGE
+        return parts
+
+    def _stub_section(self, index: int) -> Section:
+        data = bytearray()
+        for name in sorted(self.stubs):
+            self.stubs[name] = len(data)
+            data += service_stub(service_number(name))
+        section = self.sections[index] = Section(index, ".stubs", ALLOC | EXECUTE, 2, len(data), data, False)
+        self.stubs[""] = index
+        return section
+
+    def _flatten(self, part: Part, sections: list[Section]) -> bytes:
+        flat = bytearray()
+        for section in sections:
+            if not section.zeroed:
+                flat += bytes(section.address - part.start - len(flat)) + section.data
+        return bytes(flat)
+
+    def _address(self, symbol: Any) -> int:
+        where = symbol["st_shndx"]
+        if where == "SHN_UNDEF":
+            return self.sections[self.stubs[""]].address + self.stubs[symbol.name] if symbol.name else 0
+        return symbol["st_value"] + (self.sections[where].address if isinstance(where, int) else 0)
+
+    def _relocate(self, elf: Any) -> None:
+        for table in elf.iter_sections():
+            if isinstance(table, RelocationSection):
+                section = self.sections[table["sh_info"]]
+                if section.address or section.name in KEPT_DEBUG:
+                    self._relocate_section(section, list(table.iter_relocations()))
+
+    def _relocate_section(self, section: Section, entries: list[Any]) -> None:
+        """Apply a section's relocations; a low half takes the distance of the high half that its symbol marks."""
+        distances: dict[int, int] = {}
+        for entry in entries:
+            if entry["r_info_type"] == rel.R_PCREL_HI20:
+                here = section.address + entry["r_offset"]
+                distances[here] = self._target(entry) - here
+        for entry in entries:
+            kind, offset = entry["r_info_type"], entry["r_offset"]
+            target = self._target(entry)
+            if kind in (rel.R_PCREL_LO12_I, rel.R_PCREL_LO12_S):
+                target = distances[target]
+            rel.apply(section.data, offset, kind, target, section.address + offset)
+
+    def _target(self, entry: Any) -> int:
+        return self._address(self.symbols[entry["r_info_sym"]]) + entry["r_addend"]
+
+    def _exported(self) -> list[Symbol]:
+        """The functions and module-level arrays, under readable names that differ from each other."""
+        taken: dict[str, int] = {}
+        found: list[Symbol] = []
+        for symbol in self.symbols:
+            kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
+            if (
+                kind not in ("STT_FUNC", "STT_OBJECT")
+                or not isinstance(where, int)
+                or symbol.name.startswith((".L", "."))
+            ):
+                continue
+            name = self.readable(symbol.name)
+            taken[name] = number = taken.get(name, 0) + 1
+            name = name if number == 1 else f"{name}#{number}"
+            found.append(Symbol(name, self._address(symbol), symbol["st_size"], kind == "STT_FUNC"))
+        base = self.sections[self.stubs[""]].address
+        return found + [Symbol(n, base + at, len(service_stub(0)), True) for n, at in self.stubs.items() if n]
+
+
+def service_number(name: str) -> int:
+    """The virtual instruction behind an external symbol.
+
+    Raises:
+        CannotLink: the symbol is none; something was compiled that needs a library function.
+    """
+    if name == "denali.fail":
+        return int(Service.FAIL)
+    match = re.fullmatch(r"denali\.service\.(\d+)", name)
+    if match is None:
+        raise rel.CannotLink(f"{name}: a guest has no such function")
+    return int(match[1])

@@ -1,0 +1,137 @@
+# pyright: basic
+"""Module-level arrays as objects of the image.
+
+Each array that owns its memory becomes one object named after the module and the variable: `module.name`. Views of it
+point into that object, as they do under CPython. Zeroed arrays cost no bytes in the image (.bss), and an array that is
+marked read-only (`table.flags.writeable = False`) lies in the part that all guests share.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.np import arrayobj
+
+from denali.libos.compiler.errors import CompileError
+
+BYTE = ir.IntType(8)
+
+
+def root_of(array: np.ndarray) -> np.ndarray:
+    """The array whose memory this one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def arrays_in(name: str, value: object) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays in a module-level value, with names; looks into tuples."""
+    if isinstance(value, np.ndarray):
+        yield name, value
+    elif isinstance(value, tuple):
+        fields = getattr(value, "_fields", range(len(value)))
+        for field, item in zip(fields, value, strict=True):
+            yield from arrays_in(f"{name}.{field}", item)
+
+
+def assigned(module) -> set[str]:
+    """The names that a module itself assigns at its top level (imported ones are someone else's)."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    targets = [t for node in ast.walk(tree) if isinstance(node, ast.Assign) for t in node.targets]
+    targets += [node.target for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+    return {leaf.id for t in targets for leaf in ast.walk(t) if isinstance(leaf, ast.Name)}
+
+
+class ModuleData:
+    """The objects of one build: which arrays there are and what they are called."""
+
+    def __init__(self, context) -> None:
+        self.context = context
+        self.names: dict[int, str] = {}
+        self.roots: dict[int, np.ndarray] = {}  # also keeps them alive, so that no id is used twice
+        self.named = False
+
+    def _name_all(self) -> None:
+        """Find the names of all arrays of the modules that hold any."""
+        self.named = True
+        for module in list(sys.modules.values()):
+            found = [pair for name, value in list(vars(module).items()) for pair in arrays_in(name, value)]
+            own = assigned(module) if found and not module.__name__.startswith(("numpy", "numba")) else set()
+            for name, array in found:
+                root = root_of(array)
+                if name.split(".")[0] in own and (root is array or id(root) not in self.names):
+                    self.names[id(root)] = f"{module.__name__}.{name}"
+                    self.roots[id(root)] = root
+
+    def symbol(self, root: np.ndarray) -> str:
+        """The object's name; an array that no module names (a closure's) gets a number."""
+        if not self.named:
+            self._name_all()
+        self.roots[id(root)] = root
+        return self.names.setdefault(id(root), f"array.{len(self.roots)}")
+
+    def array(self, builder, kind: types.Array, array: np.ndarray):
+        """The numba array structure that shows this array's memory in the guest."""
+        root = root_of(array)
+        if root.dtype.hasobject:
+            raise CompileError("?", 0, "an array of Python objects cannot be in a guest")
+        base = self._declare(builder.module, root)
+        offset = array.ctypes.data - root.ctypes.data
+        if not 0 <= offset <= root.nbytes:
+            raise CompileError("?", 0, f"array {self.symbol(root)} shows memory outside the array it was made from")
+        data = base.bitcast(BYTE.as_pointer()).gep([ir.IntType(64)(offset)])
+        intp = self.context.get_value_type(types.intp)
+        result = self.context.make_array(kind)(self.context, builder)
+        arrayobj.populate_array(
+            result,
+            data=builder.bitcast(data, result.data.type),
+            shape=cgutils.create_constant_array(intp, [intp(n) for n in array.shape]),
+            strides=cgutils.create_constant_array(intp, [intp(n) for n in array.strides]),
+            itemsize=intp(array.dtype.itemsize),
+            meminfo=None,
+        )
+        return result._getvalue()
+
+    def _declare(self, module, root: np.ndarray):
+        """The object as a global of an LLVM module; every module holds the same definition."""
+        name = self.symbol(root)
+        if name in module.globals:
+            return module.globals[name]
+        kind = ir.ArrayType(BYTE, max(root.nbytes, 1))
+        value = ir.GlobalVariable(module, kind, name)
+        content = bytearray(root.tobytes(order="A"))
+        value.initializer = ir.Constant(kind, content if any(content) else None)
+        value.global_constant = not root.flags.writeable
+        value.linkage = (
+            "weak_odr" if value.global_constant else "weak"
+        )  # weak: the host may write it, so assume nothing
+        value.align = 8 if root.nbytes >= 8 else 4
+        return value
+
+    def constant_bytes(self, builder, kind: types.Bytes, value: bytes):
+        """The numba structure of a bytes literal; equal literals share their memory."""
+        name = f".bytes.{value.hex()}"
+        data = builder.module.globals.get(name)
+        if data is None:
+            data = cgutils.global_constant(builder.module, name, cgutils.make_bytearray(value or b"\0"))
+            data.linkage, data.unnamed_addr = "private", True
+        intp = self.context.get_value_type(types.intp)
+        result = self.context.make_array(kind)(self.context, builder)
+        arrayobj.populate_array(
+            result,
+            data=builder.bitcast(data, result.data.type),
+            shape=cgutils.create_constant_array(intp, [intp(len(value))]),
+            strides=cgutils.create_constant_array(intp, [intp(1)]),
+            itemsize=intp(1),
+            meminfo=None,
+        )
+        return result._getvalue()

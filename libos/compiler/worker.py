@@ -1,0 +1,103 @@
+# pyright: basic
+"""The process that compiles: LLVM's fatal errors end a process, so it is never the caller's.
+
+    python -m denali.libos.compiler.worker FILE NAME OUTPUT
+
+Writes the image to OUTPUT and lines of JSON to its standard output: `progress`, then `sources` or `error`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import sysconfig
+import warnings
+from pathlib import Path
+
+from denali.libos.compiler.errors import CompileError
+
+
+def load(path: Path, name: str):
+    """Import the service as a module; its own folder is where it finds its neighbours."""
+    sys.path.insert(0, str(path.parent))
+    if "." in name:
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def sources() -> list[str]:
+    """The files of all modules loaded that are neither Python's own nor an installed package's."""
+    fixed = [sysconfig.get_path(k) for k in ("stdlib", "platstdlib", "purelib", "platlib")]
+    files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
+    return sorted({f for f in files if f and f.endswith(".py") and not f.startswith(tuple(fixed))})
+
+
+def compile_module(module, say) -> bytes:
+    """The image of a loaded service."""
+    from numba.core import types
+    from numba.core.target_extension import target_override
+
+    from denali.libos.compiler import codegen, runtime
+    from denali.libos.compiler.dispatcher import GuestFunction
+    from denali.libos.compiler.linker import Linker
+    from denali.libos.compiler.target import target
+
+    main = getattr(module, "main", None)
+    if main is None:
+        raise CompileError(module.__file__, 0, "a service has a function `def main() -> int`")
+    with target_override("denali"):
+        say("compiling functions")
+        result = GuestFunction.of(main).compile(())
+    context, kind = target.target_context, result.signature.return_type
+    if not isinstance(kind, types.Integer | types.Boolean | types.NoneType):
+        raise CompileError(module.__file__, main.__code__.co_firstlineno, f"main returns {kind}, not int or None")
+    returned = "void" if kind is types.none else str(context.get_return_type(kind))
+    start = runtime.start(result.fndesc.mangled_name, returned)
+    say(f"optimising {len(context.codegen().modules)} modules")
+    whole = codegen.link(context.codegen(), [start, runtime.MEMORY], {"_start", *runtime.KEPT})
+    say("generating code")
+    return Linker(codegen.emit(context.codegen(), whole), context.names.of).link("_start")
+
+
+def explain(error: BaseException, path: Path) -> CompileError:
+    """Any failure as one message with a place."""
+    from denali.libos.compiler.explain import explain as explain_numba
+
+    return error if isinstance(error, CompileError) else explain_numba(error, path)
+
+
+def main(arguments: list[str]) -> int:
+    """Compile one service."""
+    file, name, output = arguments
+    path = Path(file).resolve()
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the service prints while it is imported is not for our reader
+    warnings.simplefilter("ignore")
+
+    def say(**message) -> None:
+        print(json.dumps(message), file=channel, flush=True)
+
+    try:
+        say(progress=f"importing {name}")
+        image = compile_module(load(path, name), lambda text: say(progress=text))
+    except (Exception, SystemExit) as error:
+        if os.environ.get("DENALI_TRACEBACK"):
+            raise
+        reason = explain(error, path)
+        say(error={"file": reason.file, "line": reason.line, "text": reason.text})
+        return 1
+    Path(output).write_bytes(image)
+    say(sources=sources())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
