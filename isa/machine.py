@@ -137,7 +137,7 @@ class Machine:
         return self._recorder.emit(Op.FLOAT, width or args[0].width, *args, attribute=(operation, name))
 
     def counter(self, name: str) -> Step:
-        """One of cycle, time, instret: instructions that this guest has retired before this one."""
+        """cycle or instret: instructions that this guest has retired before this one."""
         return self._recorder.emit(Op.COUNTER, WORD, attribute=name)
 
     def status(self, part: str) -> Step:

@@ -64,7 +64,7 @@ class Op(enum.StrEnum):
     RESERVE = "reserve"  # load-reserved; a: address
     CONDITIONAL = "conditional"  # store-conditional; a: address, b: value; gives width 1: 1 = failed
     FLOAT = "float"  # attribute: (operation, rounding-mode operand or None); see `Machine.float`
-    COUNTER = "counter"  # attribute: cycle, time or instret; each counts the instructions retired before this one
+    COUNTER = "counter"  # attribute: cycle or instret; both count the instructions retired before this one
     STATUS = "status"  # attribute: fflags or frm; that part of fcsr, zero-extended
     VIRTUAL = "virtual"  # attribute: a number of `virtual.Service`; a, b: arguments; gives 64 bits; may trap or leave
 

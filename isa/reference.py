@@ -133,17 +133,17 @@ class Machine:
         self.status, self.cause, self.value = status, cause, value
 
     def fetch(self) -> int:
-        """The 16- or 32-bit word at pc."""
+        """The 16- or 32-bit word at pc; its halves are fetched one by one."""
         if self.pc % 2:
             raise Trapped(Cause.MISALIGNED_FETCH, self.pc)
-        half = self.fetch_bytes(2)
-        return half if length_of(half) == 2 else self.fetch_bytes(4)
+        low = self.fetch_half(self.pc)
+        return low if length_of(low) == 2 else low | self.fetch_half(self.pc + 2) << 16
 
-    def fetch_bytes(self, size: int) -> int:
-        """`size` bytes at pc, all of them executable."""
-        content = self.memory.read(self.pc, size) if self.memory.executable(self.pc, size) else None
+    def fetch_half(self, address: int) -> int:
+        """16 bits of text or private memory."""
+        content = self.memory.read(address, 2) if self.memory.executable(address, 2) else None
         if content is None:
-            raise Trapped(Cause.FETCH, self.pc)
+            raise Trapped(Cause.FETCH, address & ALL_ONES)
         return int.from_bytes(content, "little")
 
     def load(self, address: int, width: int, cause: Cause = Cause.LOAD) -> int:

@@ -11,6 +11,7 @@ from .instruction import instruction
 from .machine import Machine
 from .operands import FenceSet, Immediate, Reg, Unsigned
 from .record import Cause, Step
+from .virtual import Service
 
 
 @instruction("000000000000 00000 000 00000 1110011")
@@ -60,7 +61,8 @@ FLOATING = {
     "frm": (0x002, Floating("frm")),
     "fcsr": (0x003, Floating("fflags", "frm")),
 }
-COUNTERS = {"cycle": 0xC00, "time": 0xC01, "instret": 0xC02}
+COUNTERS = {"cycle": 0xC00, "instret": 0xC02}
+TIME = 0xC01
 
 
 def swap(old: Step, source: Step) -> Step:
@@ -100,6 +102,12 @@ def read_counter(cpu: Machine, rd: Reg, *, counter: str) -> None:
     cpu[rd] = cpu.counter(counter)
 
 
+def read_time(cpu: Machine, rd: Reg) -> None:
+    """rd = the clock, ns."""
+    nothing = cpu.constant(0)
+    cpu[rd] = cpu.virtual(Service.CLOCK, nothing, nothing)
+
+
 EXCHANGES: tuple[tuple[str, str, Change, str], ...] = (
     ("csrrw", "01", swap, "{csr} = {source}"),
     ("csrrs", "10", set_bits, "{csr} = {csr} | {source}"),
@@ -127,18 +135,20 @@ for _csr, (_number, _register) in FLOATING.items():
             change=_change,
         )(exchange_immediate)
 
-for _csr, _number in COUNTERS.items():
-    for _name, _bits, _source in (
-        ("csrrs", "010", "zero"),
-        ("csrrc", "011", "zero"),
-        ("csrrsi", "110", "0"),
-        ("csrrci", "111", "0"),
-    ):
+for _name, _bits, _source in (
+    ("csrrs", "010", "zero"),
+    ("csrrc", "011", "zero"),
+    ("csrrsi", "110", "0"),
+    ("csrrci", "111", "0"),
+):
+    instruction(
+        f"{TIME:012b} 00000 {_bits} rd:5 1110011", name=f"{_name}.time", mnemonic=_name, text=f"rd, time, {_source}"
+    )(read_time)
+    for _csr, _number in COUNTERS.items():
         instruction(
             f"{_number:012b} 00000 {_bits} rd:5 1110011",
             name=f"{_name}.{_csr}",
             mnemonic=_name,
             text=f"rd, {_csr}, {_source}",
-            description=f"rd = {_csr}: instructions that this guest has retired before this one.",
             counter=_csr,
         )(read_counter)
