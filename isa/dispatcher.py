@@ -5,25 +5,36 @@ guest's fuel ends, it traps or it leaves. A unit is a function with the calling 
 each hold the same guest register on the way in and out:
 
     slot   in                        out
-    0      x1 (ra)                   1: unwound, everything is in the context; 3: so, for want of fuel;
-                                     even: the guest returned to this pc, which is also x1
-    1      the private memory, behind the context; both ways
+    0      x1 (ra)                   even: the guest returned to this pc, which is also x1
+                                     odd: unwound, everything is in the context; what next, says `Unwound`
+    1      the context               the fuel left, when returned
     2..10  x2 (sp), x10..x12 (a0..a2), x8, x9, x18..x20 (s0..s4); both ways
+
+Who calls through the table has stored the target in the context's pc, for the stub behind empty entries.
 """
 
 from __future__ import annotations
 
-from denali.isa.context import CONTEXT, Status
+import enum
+
+from denali.isa.context import Status
 from denali.isa.emit import Body, Value, context_field, space_field
 from denali.isa.emit_float import MXCSR_MASKED, control_for, flags_of, get_mxcsr, set_mxcsr
 
 SLOTS = (1, None, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # guest register of each slot
 SLOT_TYPES = ", ".join(["i64"] * len(SLOTS))
 SLOT_ARGUMENTS = ", ".join(f"i64 %s{slot}" for slot in range(len(SLOTS)))
-UNWOUND, SHORT_OF_FUEL = 1, 3
 HOT = 50  # dispatches to a pc without a translation until it is wanted
 RING = 256  # of wanted pcs
 STACK = 512 << 10  # native stack that guest frames may use
+
+
+class Unwound(enum.IntEnum):
+    """Slot 0 of a unit that did not return but left everything in the context."""
+
+    INTERPRET = 1  # execute at least one instruction before looking at the table again; or a service left or trapped
+    DISPATCH = 3  # the native stack was short; go on through the table
+    FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end
 
 
 def dispatcher_text(declared: set[str]) -> list[str]:
@@ -64,8 +75,7 @@ def _enter(body: Body) -> str:
     fcsr = load(body, context_field(body, "%ctx", "fcsr"), "i32")
     set_mxcsr(body, body.value(f"or i32 {control_for(body, body.value(f'lshr i32 {fcsr}, 5'))}, {MXCSR_MASKED}"))
     space = load(body, context_field(body, "%ctx", "space"), "ptr")
-    body.line(f"%memory = getelementptr i8, ptr %ctx, i64 {CONTEXT.itemsize}")
-    body.line("%base = ptrtoint ptr %memory to i64")
+    body.line("%context = ptrtoint ptr %ctx to i64")
     body.line("br label %again")
     _pick(body, space)
     _run_unit(body)
@@ -102,7 +112,7 @@ def _pick(body: Body, space: Value) -> None:
 def _run_unit(body: Body) -> None:
     """Load the slots, call the unit, and put back what it returns with."""
     body.label("run_unit")
-    values = ["%base" if number is None else load(body, register(body, number)) for number in SLOTS]
+    values = ["%context" if number is None else load(body, register(body, number)) for number in SLOTS]
     arguments = ", ".join(f"i64 {value}" for value in values)
     result = body.value(f"call x86_regcallcc {{ {SLOT_TYPES} }} %unit({arguments})")
     slots = [body.value(f"extractvalue {{ {SLOT_TYPES} }} {result}, {slot}") for slot in range(len(SLOTS))]
@@ -111,15 +121,19 @@ def _run_unit(body: Body) -> None:
     body.label("returned")
     store_slots(body, slots)
     body.line(f"store i64 {slots[0]}, ptr {context_field(body, '%ctx', 'pc')}")
+    body.line(f"store i64 {slots[1]}, ptr {context_field(body, '%ctx', 'fuel')}")
     body.line("br label %again")
     body.label("unwound")
     status = load(body, context_field(body, "%ctx", "status"), "i32")
     body.branch(body.value(f"icmp eq i32 {status}, 0"), "go_on", "out")
     body.label("go_on")
-    left = load(body, context_field(body, "%ctx", "fuel"))
-    body.branch(body.value(f"icmp eq i64 {left}, 0"), "out", "more")
-    body.label("more")
-    body.branch(body.value(f"icmp eq i64 {slots[0]}, {SHORT_OF_FUEL}"), "alone", "interpret")
+    cases = {Unwound.DISPATCH: "again", Unwound.FINISH: "finish"}
+    listed = " ".join(f"i64 {int(reason)}, label %{block}" for reason, block in cases.items())
+    body.line(f"switch i64 {slots[0]}, label %hand_back [ {listed} ]")
+    for block, then in (("finish", "alone"), ("hand_back", "interpret")):
+        body.label(block)
+        left = load(body, context_field(body, "%ctx", "fuel"))
+        body.branch(body.value(f"icmp eq i64 {left}, 0"), "out", then, likely=False)
 
 
 def _run_interpreter(body: Body) -> None:
@@ -150,10 +164,9 @@ def _leave(body: Body, host: Value) -> None:
 def _miss(body: Body) -> str:
     """The unit behind an empty entry: the jump has stored its target in pc; everything else goes to the context."""
     body.label("entry")
-    body.line("%memory = inttoptr i64 %s1 to ptr")
-    body.line(f"%ctx = getelementptr i8, ptr %memory, i64 -{CONTEXT.itemsize}")
+    body.line("%ctx = inttoptr i64 %s1 to ptr")
     store_slots(body, [f"%s{slot}" for slot in range(len(SLOTS))])
-    first = body.value(f"insertvalue {{ {SLOT_TYPES} }} poison, i64 {UNWOUND}, 0")
+    first = body.value(f"insertvalue {{ {SLOT_TYPES} }} poison, i64 {int(Unwound.INTERPRET)}, 0")
     body.line(f"ret {{ {SLOT_TYPES} }} {first}")
     return f"define x86_regcallcc {{ {SLOT_TYPES} }} @denali_miss({SLOT_ARGUMENTS}) #0 {{"
 

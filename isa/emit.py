@@ -15,7 +15,6 @@ from typing import Protocol
 from denali.isa.context import CONTEXT, SPACE
 from denali.isa.emit_float import SUPPORT, emit_float, read_status, write_status
 from denali.isa.record import Cause, Op, Step
-from denali.isa.virtual import Service
 
 Value = str  # an LLVM operand without its type: "%t12" or "42"
 
@@ -306,8 +305,7 @@ class Emitter:
         return self.machine.service(int(step.attribute), a, b)  # type: ignore[call-overload]
 
     def _counter(self, step: Step) -> Value:
-        time = step.attribute == "time"
-        return self.machine.service(int(Service.CLOCK), "0", "0") if time else self.machine.retired()
+        return self.machine.retired()
 
     def _float(self, step: Step, *values: Value) -> Value:
         operation, rounding = step.attribute  # type: ignore[misc]
