@@ -1,0 +1,175 @@
+"""All state of the stack: the connections, their buffers, and how to find them.
+
+A service chooses the sizes at its top level, before it is built: `table.configure(connections=64)`. Every free slot is
+on the free list and every other one is in the hash table, with no exception (`conserved` says so in tests).
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import numpy as np
+
+from denali.libos import machine
+
+from . import fifo
+
+# States. What RFC 9293 spreads over six states after ESTABLISHED is OPEN with the bits below.
+FREE, SYN_SENT, SYN_RECEIVED, OPEN, TIME_WAIT, RESET = range(6)
+
+FINISHING = 1  # our end: a FIN follows what is in the send ring
+FIN_ACKNOWLEDGED = 2
+PEER_FINISHED = 4  # the other end's FIN has arrived, in order
+FIRST_TO_CLOSE = 8  # we finished before the peer did, so TIME-WAIT is ours
+RELEASED = 16  # the owner has closed it and will not ask again
+ANNOUNCED = 32  # the owner knows it
+ACKNOWLEDGE = 64  # send at least an acknowledgment
+WANTS_ROOM = 128  # tell the owner when the send ring has room again
+PROBE = 256  # ask a peer with a closed window whether it has opened
+HELD = 512  # the network had no room for the last segment
+
+CONNECTION = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            *("remote", "remote_port", "port", "state", "bits", "user", "next"),
+            # Sending: unacknowledged <= send_next <= top in sequence space; the ring holds what lies behind the first.
+            *("unacknowledged", "send_next", "top", "send_at", "send_length", "segment"),
+            *("window", "window_sequence", "window_acknowledgment", "congestion", "threshold", "duplicates"),
+            # Receiving: the ring holds unread bytes up to receive_next, and one stretch behind a gap.
+            *("receive_next", "receive_at", "receive_length", "gap_start", "gap_end", "edge"),
+            # Time, ns.
+            *("smoothed", "variation", "timeout", "timed", "timed_at", "deadline", "place", "expires"),
+        )
+    ]
+)
+STACK = np.dtype([(name, "<i8") for name in ("now", "free", "hand", "pressed", "ephemeral", "secret", "armed")])
+
+# What the stack counts: a service may read it, the tests do.
+RECEIVED, SENT, BAD_FRAME, BAD_IP, BAD_CHECKSUM, BAD_SEGMENT, REFUSED, CROWDED, RETRANSMITTED, STALE = range(10)
+
+LISTENERS = 4
+MILLISECOND = 1_000_000
+FIRST_TIMEOUT = 500 * MILLISECOND  # of a retransmission, before a round trip has been measured
+
+
+def configure(*, connections: int = 4, receive: int = 1024, send: int = 1024) -> None:
+    """Size the stack, when the service is built: connections at a time, and bytes of buffer in each direction."""
+    global SLOTS, BUCKETS, MSS, connection, incoming, outgoing, bucket, heap, ready, dirty
+    SLOTS = connections
+    BUCKETS = 1 << (connections - 1).bit_length()
+    MSS = min(1460, receive)
+    connection = np.zeros(connections, CONNECTION).view(np.recarray)
+    incoming = np.zeros((connections, receive), np.uint8)
+    outgoing = np.zeros((connections, send), np.uint8)
+    bucket = np.zeros(BUCKETS, np.int32)
+    heap = np.zeros(connections, np.int32)
+    ready = np.zeros(connections + 2, np.int32)
+    dirty = np.zeros(connections + 2, np.int32)
+
+
+SLOTS = BUCKETS = MSS = 0
+connection = np.zeros(0, CONNECTION).view(np.recarray)
+incoming = outgoing = np.zeros((0, 0), np.uint8)
+bucket = heap = ready = dirty = np.zeros(0, np.int32)
+stack = np.zeros(1, STACK).view(np.recarray)
+listening = np.zeros(LISTENERS, np.int64)
+counted = np.zeros(10, np.int64)
+configure()
+
+
+def start() -> None:
+    """Prepare the free list; does nothing the second time."""
+    me = stack[0]
+    if me.secret != 0:
+        return
+    me.secret = machine.random() | 1
+    me.ephemeral = me.secret >> 20 & 0x3FFF
+    me.now = machine.clock()
+    me.free = 1
+    for c in range(SLOTS):
+        connection[c].next = c + 2 if c + 1 < SLOTS else 0
+
+
+def bucket_of(remote: int, remote_port: int, port: int) -> int:
+    """Which chain holds a connection; the guest's secret keeps others from choosing the chain."""
+    mixed = remote ^ remote_port << 16 ^ port ^ (stack[0].secret & 0xFFFFFFFF)
+    mixed = (mixed * 0x45D9F3B) & 0xFFFFFFFF
+    mixed = ((mixed ^ mixed >> 15) * 0x45D9F3B) & 0xFFFFFFFF
+    return int(mixed ^ mixed >> 16) & (BUCKETS - 1)
+
+
+def find(remote: int, remote_port: int, port: int) -> int:
+    """The connection with these ends; -1 when there is none."""
+    c = int(bucket[bucket_of(remote, remote_port, port)]) - 1
+    while c >= 0:
+        one = connection[c]
+        if one.remote == remote and one.remote_port == remote_port and one.port == port:
+            return c
+        c = int(one.next) - 1
+    return -1
+
+
+def allocate(remote: int, remote_port: int, port: int) -> int:
+    """A cleared connection with these ends, in no state yet; -1 when all are taken."""
+    c = int(stack[0].free) - 1
+    if c < 0:
+        return -1
+    one = connection[c]
+    stack[0].free = one.next
+    clear(c)
+    one.remote, one.remote_port, one.port = remote, remote_port, port
+    chain = bucket_of(remote, remote_port, port)
+    one.next = int(bucket[chain])
+    bucket[chain] = c + 1
+    return c
+
+
+def clear(c: int) -> None:
+    """Set what a new connection starts from."""
+    one = connection[c]
+    one.bits = one.user = one.send_at = one.send_length = one.receive_at = one.receive_length = 0
+    one.gap_start = one.gap_end = one.duplicates = one.timed = one.deadline = one.place = one.expires = 0
+    one.smoothed = one.variation = one.window = one.window_sequence = one.window_acknowledgment = 0
+    one.receive_next = one.edge = one.unacknowledged = one.send_next = one.top = one.timed_at = 0
+    one.segment, one.threshold, one.congestion, one.timeout = 536, 1 << 20, 0, FIRST_TIMEOUT
+
+
+def forget(c: int) -> None:
+    """Take `c` out of its chain and give it back; its timer must be off."""
+    one = connection[c]
+    chain = bucket_of(int(one.remote), int(one.remote_port), int(one.port))
+    at = int(bucket[chain]) - 1
+    if at == c:
+        bucket[chain] = one.next
+    else:
+        while connection[at].next != c + 1:
+            at = int(connection[at].next) - 1
+        connection[at].next = one.next
+    one.state = FREE
+    one.next = stack[0].free
+    stack[0].free = c + 1
+
+
+def announce(c: int) -> None:
+    """Let the owner know that there is news of `c`."""
+    fifo.push(ready, c)
+
+
+def touch(c: int) -> None:
+    """Have `output` look at `c` before the guest sleeps."""
+    fifo.push(dirty, c)
+
+
+def conserved() -> bool:
+    """Whether every slot is free or findable, exactly once."""
+    seen = np.zeros(SLOTS, np.int64)
+    c = int(stack[0].free) - 1
+    while c >= 0:
+        seen[c] += 1
+        c = int(connection[c].next) - 1
+    for chain in range(BUCKETS):
+        c = int(bucket[chain]) - 1
+        while c >= 0:
+            seen[c] += 1
+            c = int(connection[c].next) - 1
+    return bool((seen == 1).all())
