@@ -1,3 +1,4 @@
+# pyright: basic
 """Refuse what cannot be compiled, before numba sees it, in words that say what to write instead.
 
 numba would compile an `async def` as a plain function and explain the rest in terms of its own passes.
@@ -9,6 +10,9 @@ import ast
 import inspect
 import textwrap
 from types import FunctionType
+from typing import Any
+
+from numba.core import types
 
 from denali.libos.compiler.errors import CompileError
 
@@ -66,3 +70,19 @@ def walk(tree: ast.AST) -> list[ast.AST]:
                 continue
             stack += [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, ast.AST)]
     return found
+
+
+def check_return(function_ir: Any, types_of: Any, kind: Any) -> None:
+    """Refuse a function that makes a buffer on the stack and returns an array: it would return what has ended.
+
+    Raises:
+        CompileError: it does.
+    """
+    if not any(isinstance(part, types.Array) for part in (kind, *(kind if isinstance(kind, types.BaseTuple) else ()))):
+        return
+    for block in function_ir.blocks.values():
+        for call in block.find_exprs(op="call"):
+            if "machine_buffer" in str(types_of[call.func.name]):
+                place = call.loc
+                text = "a buffer ends with the function that made it: let the caller make it, and pass it as an argument"
+                raise CompileError(place.filename, place.line, text)

@@ -13,9 +13,11 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.typed_passes import (
     AnnotateTypes,
     BaseNativeLowering,
+    BaseTypeInference,
     IRLegalization,
     NoPythonBackend,
     NoPythonSupportedFeatureValidation,
+    NopythonTypeInference,
 )
 
 from denali.libos.compiler import checks
@@ -45,14 +47,32 @@ class GuestLowering(BaseNativeLowering):
         return GuestLower
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class GuestInference(BaseTypeInference):
+    """Numba's type inference; a function may return a view, but none of a buffer that ends with it."""
+
+    _name = "denali_inference"
+
+    def run_pass(self, state):
+        """Infer; numba's own rule without a heap (return arguments only) is stricter than ours, so it is set aside."""
+        state.targetctx.enable_nrt = True
+        try:
+            changed = super().run_pass(state)
+        finally:
+            state.targetctx.enable_nrt = False
+        checks.check_return(state.func_ir, state.typemap, state.return_type)
+        return changed
+
+
 class GuestCompiler(CompilerBase):
-    """Numba's passes with our lowering at the end."""
+    """Numba's passes with our inference, and our lowering at the end."""
 
     def define_pipelines(self):
         """One pipeline."""
         passes = PassManager("denali")
         passes.passes.extend(DefaultPassBuilder.define_untyped_pipeline(self.state).passes)
-        passes.passes.extend(DefaultPassBuilder.define_typed_pipeline(self.state).passes)
+        typed = DefaultPassBuilder.define_typed_pipeline(self.state).passes
+        passes.passes.extend((GuestInference, text) if p is NopythonTypeInference else (p, text) for p, text in typed)
         passes.add_pass(NoPythonSupportedFeatureValidation, "refuse what nopython code cannot do")
         passes.add_pass(IRLegalization, "legalise the IR")
         passes.add_pass(AnnotateTypes, "annotate types")

@@ -7,6 +7,7 @@ instruction and a return. The registers page is where the thread pointer points.
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
@@ -55,10 +56,10 @@ class Site:
         self.require(self.builder.icmp_unsigned("<=", length, self.size(of)), "length outside the buffer")
         return length
 
-    def require(self, condition, text: str) -> None:
-        """Stop the guest with an IndexError that names this place, unless the condition holds."""
+    def require(self, condition, text: str, kind: str = "IndexError") -> None:
+        """Stop the guest with an error that names this place, unless the condition holds."""
         with self.builder.if_then(self.builder.not_(condition), likely=False):
-            fail(self.builder, f"IndexError: {text} ({self.context.call_conv.place})")
+            fail(self.builder, f"{kind}: {text} ({self.context.call_conv.place})")
 
     def call(self, service: Service, first=None, second=None):
         """The virtual instruction itself."""
@@ -93,7 +94,7 @@ def is_buffer(kind, *, written: bool) -> bool:
 
 
 CHECKS = {
-    "int": (lambda kind: isinstance(kind, types.Integer | types.Boolean | types.IntEnumMember), "an integer"),
+    "int": (lambda kind: isinstance(kind, types.Integer | types.Boolean), "an integer"),
     "read": (lambda kind: is_buffer(kind, written=False), "a contiguous array, or bytes"),
     "write": (lambda kind: is_buffer(kind, written=True), "a contiguous writable array"),
 }
@@ -233,7 +234,7 @@ def seed(typing_context):
 
 
 @intrinsic(prefer_literal=True)
-def _buffer(typing_context, size):
+def machine_buffer(typing_context, size):
     """`machine.buffer`: zeroed bytes in the frame of the function that asks."""
     if not isinstance(size, types.IntegerLiteral) or size.literal_value < 0:
         raise TypingError("machine.buffer wants a constant size: a number, or a module-level name for one")
@@ -257,4 +258,29 @@ def _buffer(typing_context, size):
     return types.Array(types.uint8, 1, "C")(size), generate
 
 
-replacements[machine.buffer] = _buffer
+replacements[machine.buffer] = machine_buffer
+
+
+@intrinsic
+def address_of(typing_context, array):
+    """Where an array's first item is."""
+
+    def generate(context, builder, signature, values):
+        return Site(context, builder, signature, values).start(0)
+
+    return types.int64(array), generate
+
+
+@intrinsic
+def _from_bytes(typing_context, data, kind):
+    """`np.frombuffer(literal, np.uint8)`: the bytes of a literal as a read-only array."""
+    if not isinstance(data, types.Bytes) or getattr(kind, "dtype", None) != types.uint8:
+        raise TypingError("np.frombuffer takes a bytes literal and np.uint8; write `.view(...)` for other types")
+
+    def generate(context, builder, signature, values):
+        return values[0]  # bytes and arrays have one structure
+
+    return types.Array(types.uint8, 1, "C", readonly=True)(data, kind), generate
+
+
+replacements[np.frombuffer] = _from_bytes

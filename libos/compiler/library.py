@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba.core import types, typing
+from numba.core import cgutils, types, typing
 
 from denali.libos import machine
 from denali.libos.compiler import intrinsics
@@ -71,16 +71,28 @@ def print_item(context, builder, kind, value) -> None:
     if isinstance(kind, types.Literal) and isinstance(kind.literal_value, str):
         text = kind.literal_value.encode()
         return call(context, builder, write, types.Bytes(types.uint8, 1, "C"), constant(context, builder, text))
-    kind, value = types.unliteral(kind), value
+    kind = types.unliteral(kind)
+    if isinstance(kind, types.Optional):
+        return print_optional(context, builder, kind, value)
     if isinstance(kind, types.Boolean):
         return call(context, builder, write_truth, kind, value)
-    if isinstance(kind, types.Integer | types.IntEnumMember):
-        wide = types.int64 if not isinstance(kind, types.Integer) or kind.signed else types.uint64
+    if isinstance(kind, types.Integer):
+        wide = types.int64 if kind.signed else types.uint64
         writer = write_signed if wide is types.int64 else write_unsigned
         return call(context, builder, writer, wide, context.cast(builder, value, kind, wide))
     if isinstance(kind, types.Bytes) or (isinstance(kind, types.Array) and kind.dtype == types.uint8):
         return call(context, builder, write, kind, value)
     raise NotImplementedError(f"print of {kind}: integers, truth values, bytes and literal text can be printed")
+
+
+def print_optional(context, builder, kind, value) -> None:
+    """Write what is there, or None."""
+    optional = context.make_helper(builder, kind, value=value)
+    with builder.if_else(cgutils.as_bool_bit(builder, optional.valid)) as (there, absent):
+        with there:
+            print_item(context, builder, kind.type, optional.data)
+        with absent:
+            print_item(context, builder, types.literal("None"), None)
 
 
 def constant(context, builder, text: bytes):
@@ -103,3 +115,4 @@ def print_all(context, builder, signature, args):
         print_item(context, builder, kind, value)
     call(context, builder, write, separator, constant(context, builder, b"\n"))
     return context.get_dummy_value()
+

@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 
 import numba
-from numba.core import debuginfo
+from numba.core import debuginfo, types
 from numba.core.lowering import Lower
+
+from denali.libos.compiler import assignment
 
 HOME = os.path.dirname(os.path.dirname(numba.__file__))
 LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
@@ -61,3 +63,9 @@ class GuestLower(Lower):
         """Lower one instruction of numba's IR."""
         self.call_conv.place.line = self.loc.line
         super().lower_inst(inst)
+
+    def lower_setitem(self, target_var, index_var, value_var, signature):
+        """`target[slice] = array` copies in place; the rest is numba's."""
+        if isinstance(self.typeof(value_var.name), types.Array):
+            return assignment.lower(self, target_var.name, index_var.name, value_var.name)
+        return super().lower_setitem(target_var, index_var, value_var, signature)

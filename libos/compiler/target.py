@@ -46,10 +46,17 @@ def writable(kind):
     """
     if isinstance(kind, types.Array) and kind.mutable:
         return WritableArray(kind.dtype, kind.ndim, kind.layout, aligned=kind.aligned)
-    if isinstance(kind, types.NamedTuple | types.NamedUniTuple):
-        return types.BaseTuple.from_types([writable(t) for t in kind], kind.instance_class)
-    if isinstance(kind, types.BaseTuple):
+    if isinstance(kind, types.Tuple | types.UniTuple):
         return types.BaseTuple.from_types([writable(t) for t in kind])
+    return kind
+
+
+def plain(kind):
+    """The same without the mark that `writable` left."""
+    if isinstance(kind, WritableArray):
+        return kind.copy()
+    if isinstance(kind, types.Tuple | types.UniTuple):
+        return types.BaseTuple.from_types([plain(t) for t in kind])
     return kind
 
 
@@ -72,32 +79,34 @@ class TypingContext(typing.Context):
 
     def load_additional_registries(self):
         """Numba's own declarations and ours."""
-        from denali.libos.compiler import intrinsics, library  # noqa: F401  they fill the registries
+        from denali.libos.compiler import enums, intrinsics, library  # noqa: F401  they fill the registries
 
         super().load_additional_registries()
         self.install_registry(typing_registry)
 
     def resolve_value_type(self, val):
         """The type of a constant; a plain function is one that will be compiled for the guest."""
+        from denali.libos.compiler import enums
+
         known = self._lookup_global(val) if isinstance(val, pytypes.FunctionType) else None
         if known is not None:
             return known
-        val = replacements.get(val, val) if isinstance(val, pytypes.FunctionType) else val
+        if isinstance(val, pytypes.FunctionType | pytypes.BuiltinFunctionType):
+            val = replacements.get(val, val)
         if isinstance(val, Dispatcher) and not isinstance(val, dispatcher_registry[Denali]):
             val = val.py_func
         if isinstance(val, pytypes.FunctionType):
             val = dispatcher_registry[Denali].of(val)
-        if isinstance(val, enum.IntFlag):
-            return types.IntEnumMember(type(val), types.int64)
-        if isinstance(val, type) and issubclass(val, enum.IntFlag):
-            return types.IntEnumClass(val, types.int64)
+        if isinstance(val, enum.IntEnum | enum.IntFlag):
+            return types.int64
+        if isinstance(val, type) and issubclass(val, enum.IntEnum | enum.IntFlag):
+            return enums.Numbers(val)
         kind = super().resolve_value_type(val)
         return writable(kind) if isinstance(val, np.ndarray | tuple) else kind
 
     def resolve_module_constants(self, typ, attr):
         """The type of `module.attr`; arrays are writable."""
-        kind = super().resolve_module_constants(typ, attr)
-        return kind.copy() if isinstance(kind, WritableArray) else kind
+        return plain(super().resolve_module_constants(typ, attr))
 
 
 class TargetContext(BaseContext):
