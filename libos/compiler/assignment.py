@@ -85,5 +85,3 @@ def repeat_row(target, source) -> None:
     """A row into every row."""
     for i in range(len(target)):
         target[i] = source
-
-

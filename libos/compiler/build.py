@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import denali.libos
+from denali.isa.cache import Cache, key
 from denali.libos.compiler.errors import CompileError
 
 Progress = Callable[[str], None]
@@ -42,13 +43,14 @@ def build(path: str | os.PathLike[str], *, name: str | None = None, progress: Pr
         raise FileNotFoundError(f"no service at {path}")
     module = name or module_name(file)
     say = progress or ignore
-    entry = cache_folder() / f"{key(file, module)}.image"
-    kept = recall(entry)
+    cache, entry = Cache(), key(str(file), file.read_bytes(), module, platform.python_version(), *tools())
+    kept = recall(cache.get("services", entry))
     if kept is not None:
         return kept
     say(f"compiling {file.name}")
     image, sources = compile_apart(file, module, say)
-    keep(entry, image, sources)
+    record = {path: digest(path) for path in sources}
+    cache.put("services", entry, json.dumps(record).encode() + b"\n" + image)
     return image
 
 
@@ -110,43 +112,15 @@ def digest(path: str | Path) -> str:
         return "gone"
 
 
-def key(file: Path, module: str) -> str:
-    """What identifies a build before its sources are known: the service and the tools."""
-    versions = [f"{p} {importlib.metadata.version(p)}" for p in ("numba", "llvmlite", "numpy")]
-    parts = [str(file), digest(file), module, platform.python_version(), *versions, *tools()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def tools() -> list[str]:
-    """The digests of the compiler's own files."""
-    return [digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    """What turns a service into an image: versions of packages, digests of the compiler's own files."""
+    versions = [f"{p} {importlib.metadata.version(p)}" for p in ("numba", "llvmlite", "numpy")]
+    return versions + [digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
 
 
-def cache_folder() -> Path:
-    """Where images are kept: `$DENALI_CACHE`, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("DENALI_CACHE") or platformdirs.user_cache_dir("denali-py")) / "images"
-
-
-def recall(entry: Path) -> bytes | None:
-    """A kept image, if every source it was made from is as it was."""
-    try:
-        head, image = entry.read_bytes().split(b"\n", 1)
-        record: dict[str, Any] = json.loads(head)
-    except (OSError, ValueError):
-        return None
-    fresh = all(digest(path) == known for path, known in record["sources"].items())
-    return image if fresh and hashlib.sha256(image).hexdigest() == record["image"] else None
-
-
-def keep(entry: Path, image: bytes, sources: list[str]) -> None:
-    """Store an image with the digests of its sources; a full disk costs only the next build's time."""
-    record = {"sources": {path: digest(path) for path in sources}, "image": hashlib.sha256(image).hexdigest()}
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=entry.parent, delete=False) as file:
-            file.write(json.dumps(record).encode() + b"\n" + image)
-        os.replace(file.name, entry)
-    except OSError:
-        return
+def recall(entry: bytes | None) -> bytes | None:
+    """The image of a cache entry, if every source it was made from is as it was."""
+    head, _, image = (entry or b"").partition(b"\n")
+    sources: dict[str, str] = json.loads(head) if image else {}
+    fresh = sources and all(digest(path) == known for path, known in sources.items())
+    return image if fresh else None

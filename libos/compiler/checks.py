@@ -84,5 +84,7 @@ def check_return(function_ir: Any, types_of: Any, kind: Any) -> None:
         for call in block.find_exprs(op="call"):
             if "machine_buffer" in str(types_of[call.func.name]):
                 place = call.loc
-                text = "a buffer ends with the function that made it: let the caller make it, and pass it as an argument"
+                text = (
+                    "a buffer ends with the function that made it: let the caller make it, and pass it as an argument"
+                )
                 raise CompileError(place.filename, place.line, text)

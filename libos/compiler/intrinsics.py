@@ -73,10 +73,11 @@ class Site:
 
     def register(self, name: str):
         """The address of a field of the registers page."""
-        kind = ir.FunctionType(BYTES, [])
-        pointer = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.thread.pointer.p0")
-        offset = REGISTERS.fields[name][1]
-        width = ir.IntType(REGISTERS.fields[name][0].itemsize * 8)
+        pointer = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(BYTES, []), "llvm.thread.pointer.p0"
+        )
+        kind, offset, *_ = REGISTERS.fields[name]
+        width = ir.IntType(kind.base.itemsize * 8)
         address = self.builder.gep(self.builder.call(pointer, []), [WORD(offset)])
         return self.builder.bitcast(address, width.as_pointer())
 

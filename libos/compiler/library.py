@@ -115,4 +115,3 @@ def print_all(context, builder, signature, args):
         print_item(context, builder, kind, value)
     call(context, builder, write, separator, constant(context, builder, b"\n"))
     return context.get_dummy_value()
-

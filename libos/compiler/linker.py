@@ -11,14 +11,15 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
+from denali.isa.elf import write_elf
+from denali.isa.image import Segment, Symbol
 from denali.isa.virtual import CUSTOM_0, Service
 from denali.libos.compiler import relocations as rel
-from denali.libos.compiler.executable import Part, Symbol, write
 
 TEXT_BASE, PAGE = 0x10000, 4096
 ALLOC, WRITE, EXECUTE = 2, 1, 4
@@ -47,6 +48,16 @@ class Section:
     address: int = 0
 
 
+class Part(NamedTuple):
+    """Sections that are loaded together."""
+
+    start: int
+    end: int
+    executable: bool
+    writable: bool
+    sections: list[Section]
+
+
 @dataclass(slots=True)
 class Linker:
     """The state of one link."""
@@ -67,11 +78,11 @@ class Linker:
         self._read(elf)
         parts = self._place()
         self._relocate(elf)
-        for part, sections in parts:
-            part.data = self._flatten(part, sections)
+        segments = [Segment(p.start, p.end - p.start, flatten(p), p.writable, p.executable) for p in parts]
         debug = {s.name: bytes(s.data) for s in self.sections.values() if s.name in KEPT_DEBUG}
         start = next(self._address(s) for s in self.symbols if s.name == entry)
-        return write([part for part, _ in parts], start, self._exported(), debug)
+        functions, objects = self._exported("STT_FUNC"), self._exported("STT_OBJECT")
+        return write_elf(segments, entry=start, functions=functions, objects=objects, sections=debug)
 
     def _read(self, elf: Any) -> None:
         for index, section in enumerate(elf.iter_sections()):
@@ -84,25 +95,21 @@ class Linker:
             if symbol["st_shndx"] == "SHN_UNDEF" and symbol.name:
                 self.stubs[symbol.name] = 0
 
-    def _place(self) -> list[tuple[Part, list[Section]]]:
+    def _place(self) -> list[Part]:
         """Give every section its address; the parts are text, constants and what the guest may write."""
         loaded = [s for s in self.sections.values() if s.flags & ALLOC and s.size]
         text = [s for s in loaded if s.flags & EXECUTE]
         constants = [s for s in loaded if not s.flags & (EXECUTE | WRITE) and not s.name.startswith(".eh_frame")]
         private = sorted((s for s in loaded if s.flags & WRITE), key=lambda s: s.zeroed)
-        code = self._stub_section(len(self.sections))
-        address, parts = TEXT_BASE, list[tuple[Part, list[Section]]]()
-        for sections, execute, writable in (
-            ([*text, code], True, False),
-            (constants, False, False),
-            (private, False, True),
-        ):
+        text.append(self._stub_section(len(self.sections)))
+        address, parts = TEXT_BASE, list[Part]()
+        for sections, executable, writable in ((text, True, False), (constants, False, False), (private, False, True)):
             start = address
             for section in sections:
                 section.address = address = -(-address // section.align) * section.align
                 address += section.size
             if sections:
-                parts.append((Part(start, address - start, execute, writable), sections))
+                parts.append(Part(start, address, executable, writable, sections))
             address = -(-address // PAGE) * PAGE
         return parts
 
@@ -114,13 +121,6 @@ class Linker:
         section = self.sections[index] = Section(index, ".stubs", ALLOC | EXECUTE, 2, len(data), data, False)
         self.stubs[""] = index
         return section
-
-    def _flatten(self, part: Part, sections: list[Section]) -> bytes:
-        flat = bytearray()
-        for section in sections:
-            if not section.zeroed:
-                flat += bytes(section.address - part.start - len(flat)) + section.data
-        return bytes(flat)
 
     def _address(self, symbol: Any) -> int:
         where = symbol["st_shndx"]
@@ -152,24 +152,30 @@ class Linker:
     def _target(self, entry: Any) -> int:
         return self._address(self.symbols[entry["r_info_sym"]]) + entry["r_addend"]
 
-    def _exported(self) -> list[Symbol]:
-        """The functions and module-level arrays, under readable names that differ from each other."""
+    def _exported(self, kind: str) -> list[Symbol]:
+        """The functions or module-level arrays, under readable names that differ from each other."""
         taken: dict[str, int] = {}
         found: list[Symbol] = []
         for symbol in self.symbols:
-            kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
-            if (
-                kind not in ("STT_FUNC", "STT_OBJECT")
-                or not isinstance(where, int)
-                or symbol.name.startswith((".L", "."))
-            ):
-                continue
-            name = self.readable(symbol.name)
-            taken[name] = number = taken.get(name, 0) + 1
-            name = name if number == 1 else f"{name}#{number}"
-            found.append(Symbol(name, self._address(symbol), symbol["st_size"], kind == "STT_FUNC"))
-        base = self.sections[self.stubs[""]].address
-        return found + [Symbol(n, base + at, len(service_stub(0)), True) for n, at in self.stubs.items() if n]
+            placed = isinstance(symbol["st_shndx"], int) and not symbol.name.startswith(".")
+            if symbol["st_info"]["type"] == kind and placed:
+                name = self.readable(symbol.name)
+                taken[name] = number = taken.get(name, 0) + 1
+                name = name if number == 1 else f"{name}#{number}"
+                found.append(Symbol(name, self._address(symbol), symbol["st_size"]))
+        if kind == "STT_FUNC":
+            base = self.sections[self.stubs[""]].address
+            found += [Symbol(name, base + at, len(service_stub(0))) for name, at in self.stubs.items() if name]
+        return sorted(found, key=lambda s: (s.start, s.name))
+
+
+def flatten(part: Part) -> bytes:
+    """The bytes of a part, up to its last section that has any."""
+    flat = bytearray()
+    for section in part.sections:
+        if not section.zeroed:
+            flat += bytes(section.address - part.start - len(flat)) + section.data
+    return bytes(flat)
 
 
 def service_number(name: str) -> int:

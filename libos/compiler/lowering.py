@@ -3,46 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
-import numba
-from numba.core import debuginfo, types
+from numba.core import types
 from numba.core.lowering import Lower
 
 from denali.libos.compiler import assignment
-
-HOME = os.path.dirname(os.path.dirname(numba.__file__))
-LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-
-
-def short(path: str) -> str:
-    """A path as messages show it, the same on every machine: relative to where the library is, or the bare name."""
-    real = os.path.realpath(path)
-    for home, prefix in ((LIBRARY, "denali"), (HOME, "")):
-        if real.startswith(home + os.sep):
-            return os.path.join(prefix, os.path.relpath(real, home))
-    return os.path.basename(path)
-
-
-class LineTable(debuginfo.DIBuilder):
-    """Debug information that is a line table and nothing else, with paths that do not depend on the machine."""
-
-    def __init__(self, module, filepath, cgctx, directives_only):
-        super().__init__(module, filepath, cgctx, directives_only)
-
-    def initialize(self):
-        """Start the compile unit; unlike numba's, its emission kind keeps line tables only."""
-        self.emission_kind = "LineTablesOnly"
-        super().initialize()
-
-    def _di_file(self):
-        return self.module.add_debug_info("DIFile", {"directory": "", "filename": short(self.filepath)})
-
-    def _di_subroutine_type(self, line, function, argmap):
-        return self.module.add_debug_info("DISubroutineType", {"types": self.module.add_metadata([])})
-
-    def mark_variable(self, *args, **kws):
-        """No variables."""
+from denali.libos.compiler.lines import short
 
 
 class GuestLower(Lower):

@@ -24,6 +24,7 @@ from numba.core.typing.templates import Registry as TypingRegistry
 
 from denali.libos.compiler import codegen
 from denali.libos.compiler.convention import Convention
+from denali.libos.compiler.lines import LineTable
 from denali.libos.compiler.module_data import ModuleData
 from denali.libos.compiler.naming import Names
 
@@ -113,6 +114,7 @@ class TargetContext(BaseContext):
     """Lowering for a guest."""
 
     implement_powi_as_math_call = False
+    DIBuilder = LineTable
     strict_alignment = False  # the machine allows misaligned plain accesses
 
     def __init__(self, typing_context, target="denali"):
