@@ -70,6 +70,11 @@ def is_open(c: int) -> bool:
     return table.connection[c].state == table.OPEN
 
 
+def peer_finished(c: int) -> bool:
+    """Whether the peer will send no more (there may be bytes to read still), or the connection is lost."""
+    return table.connection[c].bits & table.PEER_FINISHED != 0 or table.connection[c].state == table.RESET
+
+
 def user(c: int) -> int:
     """The number that the owner attached to this connection; 0 at first."""
     return int(table.connection[c].user)

@@ -46,41 +46,56 @@ def _rebind() -> None:
             setattr(sys.modules[parent], child, module)
 
 
-class Guest(fake.Machine):
-    """A machine whose stack the world steps; `turn` is what its service does with a connection that has news."""
+class Asleep(BaseException):
+    """The service idles: its world may go on. All its state is in its modules, so `main` can be entered again."""
 
-    def __init__(self, world: World, number: int, **sizes: int) -> None:
+
+class Guest(fake.Machine):
+    """A machine with a stack of its own; its service is a module's `main`, or `turn` for each connection with news."""
+
+    def __init__(self, world: World, number: int, service: str | None = None, **sizes: int) -> None:
         super().__init__(guest=number, seed=number)
+        names = ("tcp", "stack", "table", "timers", "segment", "ip", "http", "request")
+        modules = fresh(*names, *([service] if service else []), **sizes)
+        self.tcp, self.stack, self.table, self.timers, self.segment, self.ip, self.http, self.request = modules[:8]
+        self.service = modules[8] if service else None
         self.network = world.carry
-        self.tcp, self.stack, self.table, self.timers, self.segment, self.ip = fresh(
-            "tcp", "stack", "table", "timers", "segment", "ip", **sizes
-        )
         self.turn: Callable[[int], object] = lambda c: None
+        self.main: Callable[[], object] = self.service.main if service else self.loop
+        self.wake = 0
+        self.status: int | None = None
+
+    def loop(self) -> None:
+        """Show every connection with news to `turn`."""
+        while True:
+            c = self.stack.step(machine.FOREVER)
+            if c >= 0:
+                self.turn(c)
+
+    def idle(self, until: int) -> None:
+        """Give the world its turn, unless an event is pending."""
+        if not self.raised & self.mask:
+            self.wake = until
+            raise Asleep
 
     def work(self) -> None:
-        """Run the stack and its service until they have nothing to do now."""
+        """Run the service until it has nothing to do now."""
         with machine.use(self):
             self.table.start()
-            more = True
-            while more:
-                more = self.stack.work()
-                c = self.stack.news()
-                while c >= 0:
-                    self.turn(c)
-                    c = self.stack.news()
-                self.stack.output.flush()
-                more |= not self.stack.fifo.empty(self.table.ready)
+            try:
+                self.main()
+            except Asleep:
+                return
+            except fake.Exited as exited:
+                self.status = exited.args[0]
+                self.wake = machine.FOREVER
 
     def do(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call a function of this guest's modules."""
         with machine.use(self):
             self.table.start()
+            self.wake = 0
             return function(*arguments)
-
-    def deadline(self) -> int:
-        """When its next timer goes off; -1 when none is armed."""
-        first = self.timers.first()
-        return int(self.table.connection[first].deadline) if first >= 0 else -1
 
     def check(self) -> None:
         """Every slot of the table is free or findable, and so is every timer."""
@@ -109,9 +124,9 @@ class World:
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
 
-    def guest(self, number: int, **sizes: int) -> Guest:
-        """A new guest with a stack of these sizes."""
-        self.guests[0x0A010000 + number] = guest = Guest(self, number, **sizes)
+    def guest(self, number: int, service: str | None = None, **sizes: int) -> Guest:
+        """A new guest with a stack of these sizes, or a service that sizes its own."""
+        self.guests[0x0A010000 + number] = guest = Guest(self, number, service, **sizes)
         guest.now = self.now
         return guest
 
@@ -132,12 +147,10 @@ class World:
     def run(self, until: Callable[[], bool] = lambda: False, *, limit_s: float = 600.0) -> None:
         """Let time pass until the condition holds, nothing is left to happen, or the limit is reached."""
         end = self.now + int(limit_s * 1e9)
-        for guest in self.guests.values():
-            guest.work()
+        self._wake()
         while not until():
-            moments = [guest.deadline() for guest in self.guests.values()]
-            moments = [moment for moment in moments if moment >= 0] + [flight[0] for flight in self._flying[:1]]
-            if not moments or min(moments) > end:
+            moments = [guest.wake for guest in self.guests.values()] + [flight[0] for flight in self._flying[:1]]
+            if min(moments) > end:
                 return
             self.now = max(self.now, min(moments))
             self._arrive()
@@ -148,9 +161,12 @@ class World:
             if guest := self.guests.get(int.from_bytes(frame[2:6], "big")):
                 guest.waiting.append(frame)
                 guest.raised |= Event.FRAME
+        self._wake()
+
+    def _wake(self) -> None:
         for guest in self.guests.values():
             guest.now = self.now
-            if guest.waiting or 0 <= guest.deadline() <= self.now:
+            if guest.status is None and (guest.raised & guest.mask or guest.wake <= self.now):
                 guest.work()
 
 
