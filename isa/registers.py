@@ -1,0 +1,115 @@
+"""Where a unit keeps the guest's registers: in local variables, with what the current block knows of them at hand.
+
+Eleven values travel in host registers between units, the slots of the calling convention; every other register is in
+CONTEXT at that moment. Within a unit all of them are local variables (allocas, which LLVM turns into host registers),
+and "dirty" are those that may differ from CONTEXT.
+"""
+
+from __future__ import annotations
+
+from .context import CONTEXT
+from .emit import Body, Value, field_offset
+from .liveness import FLOAT
+
+SLOTS = (1, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # of the arguments; the pointer to CONTEXT stands behind the first
+CARRIED = SLOTS[1:]  # of the result, behind the target pc and the fuel
+RESULT = "{ " + ", ".join(["i64"] * 11) + " }"
+SLOT_SET = frozenset(SLOTS)
+CONTEXT_TAG = ", !tbaa !12"
+GUEST_TAG = ", !tbaa !13"
+TAGS = """!10 = !{!"denali"}
+!11 = !{!"memory of the guest", !10, i64 0}
+!14 = !{!"its context", !10, i64 0}
+!12 = !{!14, !14, i64 0}
+!13 = !{!11, !11, i64 0}
+"""
+PARAMETERS = "i64 %in1, ptr noundef nonnull align 8 dereferenceable({size}) %ctx, ".format(
+    size=CONTEXT.itemsize
+) + ", ".join(f"i64 %in{number}" for number in CARRIED)
+
+
+def offset_of(register: int) -> int:
+    """Byte offset in CONTEXT of a register (0 to 31 x, 32 to 63 f)."""
+    name, number = ("x", register) if register < FLOAT else ("f", register - FLOAT)
+    return field_offset(CONTEXT, name) + 8 * number
+
+
+class Registers:
+    """The local variables of one unit, and the values that the block being written has read or written."""
+
+    def __init__(self, body: Body, held: frozenset[int]) -> None:
+        """Variables for `held` and all slots."""
+        self.body = body
+        self.held = held | SLOT_SET
+        self.values: dict[int, Value] = {}
+        self.written: set[int] = set()
+
+    def prologue(self) -> None:
+        """Make the variables, filled from the arguments or from CONTEXT."""
+        line = self.body.line
+        for register in sorted(self.held):
+            line(f"%x{register} = alloca i64")
+        for register in sorted(self.held - SLOT_SET):
+            line(f"%c{register} = getelementptr i8, ptr %ctx, i64 {offset_of(register)}")
+        for register in SLOTS:
+            line(f"store i64 %in{register}, ptr %x{register}")
+        self.reload(self.held - SLOT_SET)
+
+    def read(self, register: int) -> Value:
+        """The value of a register."""
+        if register == 0:
+            return "0"
+        if register not in self.values:
+            self.values[register] = self.body.value(f"load i64, ptr %x{register}")
+        return self.values[register]
+
+    def write(self, register: int, value: Value) -> None:
+        """Give a register a new value."""
+        if register:
+            self.values[register] = value
+            self.written.add(register)
+
+    def flush(self) -> None:
+        """Put what the block wrote into the variables, as the block ends."""
+        for register in sorted(self.written):
+            self.body.line(f"store i64 {self.values[register]}, ptr %x{register}")
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a block that knows nothing."""
+        self.values, self.written = {}, set()
+
+    def pending(self) -> dict[int, Value]:
+        """What the block has written so far."""
+        return {register: self.values[register] for register in sorted(self.written)}
+
+    def reload(self, registers: frozenset[int] | set[int]) -> None:
+        """Fill variables from CONTEXT."""
+        for register in sorted(registers):
+            value = self.body.value(f"load i64, ptr %c{register}{CONTEXT_TAG}")
+            self.body.line(f"store i64 {value}, ptr %x{register}")
+
+    def save(self, registers: frozenset[int] | set[int]) -> None:
+        """Put registers into CONTEXT."""
+        for register in sorted(registers):
+            self.body.line(f"store i64 {self.read(register)}, ptr %c{register}{CONTEXT_TAG}")
+
+    def arguments(self) -> str:
+        """The arguments of a call of another unit."""
+        rest = ", ".join(f"i64 {self.read(register)}" for register in CARRIED)
+        return f"i64 {self.read(1)}, ptr %ctx, {rest}"
+
+    def take(self, result: Value, ra: Value) -> Value:
+        """Take the carried registers from a unit's result, x1 from `ra`; gives the fuel left."""
+        for place, register in enumerate(CARRIED):
+            value = self.body.value(f"extractvalue {RESULT} {result}, {place + 2}")
+            self.body.line(f"store i64 {value}, ptr %x{register}")
+        self.body.line(f"store i64 {ra}, ptr %x1")
+        return self.body.value(f"extractvalue {RESULT} {result}, 1")
+
+    def result(self, target: Value, fuel: Value) -> Value:
+        """The result of this unit as it returns to `target`."""
+        aggregate = "poison"
+        for place, value in enumerate([target, fuel, *(self.read(register) for register in CARRIED)]):
+            aggregate = self.body.value(f"insertvalue {RESULT} {aggregate}, i64 {value}, {place}")
+        return aggregate

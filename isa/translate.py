@@ -1,0 +1,71 @@
+"""Translate an image: from guest code to the text of one LLVM module with a function for every unit.
+
+What is in the units is written in unit.py; here it is decided which units there are and what surrounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .emit import module_text
+from .image import Image
+from .liveness import Calls
+from .registers import TAGS
+from .unit import Layout, Unit
+from .units import Function, Program
+
+TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
+DATA_LAYOUT = 'target datalayout = "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128"'
+SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number, i64 %a, i64 %b) #0 noinline {
+  %result = call i64 @denali_service(ptr %ctx, i64 %number, i64 %a, i64 %b)
+  ret i64 %result
+}
+declare i64 @denali_service(ptr, i64, i64, i64)
+"""
+METADATA = TAGS + "!15 = !{}\n"
+
+
+class Translation:
+    """The translation of one image for one size of private memory; makes the text of modules."""
+
+    def __init__(self, image: Image, private_size: int) -> None:
+        """Find the functions of `image`."""
+        self.program = Program(image)
+        self.image, self.private_size = image, private_size
+        self.functions = self.program.functions
+        self.calls = Calls(self.functions)
+
+    def entries(self) -> list[int]:
+        """The units to make ahead of time: one for each function."""
+        return list(self.functions)
+
+    def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
+        """A module with a unit for each of `entries` that is in known code, and those entries."""
+        found = {entry: function for entry in entries if (function := self._function_at(entry)) is not None}
+        layout = Layout(self.image, self.private_size, frozenset(found), self.calls)
+        units = [Unit(layout, function, entry) for entry, function in found.items()]
+        texts = [unit.text() for unit in units]
+        declared = {one for unit in units for one in unit.body.declared}
+        rest = module_text([*texts, SERVE], declared).replace("define internal i32", "define internal x86_regcallcc i32")
+        rest = rest.replace("define internal void", "define internal x86_regcallcc void")
+        return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
+
+    def _function_at(self, entry: int) -> Function | None:
+        """The function with a block at `entry`; one made for it where no function has it."""
+        if entry in self.functions:
+            return self.functions[entry]
+        for function in self.functions.values():
+            if entry in function.blocks:
+                return function
+        if self.program.text.at(entry) is None:
+            return None
+        return self.program.function(entry, self.functions)
+
+
+def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:
+    """The text of a module with units for `entries` (by default every function found), and the entries it has."""
+    translation = Translation(image, private_size)
+    return translation.module(translation.entries() if entries is None else entries)
+
+
+__all__ = ["Translation", "translate"]
