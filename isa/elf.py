@@ -78,7 +78,7 @@ def write_elf(
         sections: further sections by name, which are not loaded, like ".debug_line".
     """
     start = HEADER.size + PROGRAM.size * len(segments)
-    programs, loaded, position = [], list[Section](), start
+    programs, loaded, position = list[bytes](), list[Section](), start
     for segment in segments:
         position += (segment.start - position) % PAGE
         programs.append(_program(segment, position))

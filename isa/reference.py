@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from . import softfloat
 from .context import CONTEXT, Status
@@ -188,9 +189,10 @@ class Execution:
 
     def evaluate(self, step: Step, arguments: list[int]) -> int:
         """The value of a step; 0 for one that has none."""
-        pure = PURE.get(step.op)
-        if pure is not None:
-            return pure(step.args[0].width, *arguments)
+        if step.op in UNARY:
+            return UNARY[step.op](step.args[0].width, arguments[0])
+        if step.op in BINARY:
+            return BINARY[step.op](step.args[0].width, arguments[0], arguments[1])
         return getattr(self, f"do_{step.op}")(step, *arguments)
 
     def register(self, step: Step) -> int:
@@ -274,9 +276,8 @@ class Execution:
 
     def do_float(self, step: Step, *arguments: int) -> int:
         """Arithmetic of IEEE 754; exceptions accrue in fflags."""
-        assert isinstance(step.attribute, tuple)
-        operation, operand = str(step.attribute[0]), step.attribute[1]
-        mode = self.operands[str(operand)] if operand is not None else 0
+        operation, operand = cast(tuple[str, str | None], step.attribute)
+        mode = 0 if operand is None else self.operands[operand]
         if mode == DYNAMIC_ROUNDING:
             mode = self.machine.fcsr >> 5
         width = step.args[0].width
@@ -339,7 +340,7 @@ def signed_remainder(a: int, b: int) -> int:
 
 
 # Each takes the width of its first argument and the arguments; the result is cut to the step's width.
-PURE: dict[Op, Callable[..., int]] = {
+BINARY: dict[Op, Callable[[int, int, int], int]] = {
     Op.ADD: lambda width, a, b: a + b,
     Op.SUB: lambda width, a, b: a - b,
     Op.MUL: lambda width, a, b: a * b,
@@ -357,6 +358,9 @@ PURE: dict[Op, Callable[..., int]] = {
     Op.NE: lambda width, a, b: a != b,
     Op.ULT: lambda width, a, b: a < b,
     Op.SLT: lambda width, a, b: signed(width, a) < signed(width, b),
+}
+
+UNARY: dict[Op, Callable[[int, int], int]] = {
     Op.TRUNC: lambda width, a: a,
     Op.ZEXT: lambda width, a: a,
     Op.SEXT: lambda width, a: signed(width, a),
