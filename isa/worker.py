@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from denali.isa.image import Image
 
+COMMAND = [sys.executable, "-m", "denali.isa.worker"]
 LENGTH = struct.Struct("<Q")
 LARGEST = 1 << 31  # bytes of a message
 LEVEL = 1  # of LLVM's optimisations: as good as the second for what we translate, at 60 % of its time
@@ -110,8 +111,7 @@ class _Worker:
     """One worker process."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "denali.isa.worker"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._said = bytearray()
         self._listener = threading.Thread(target=self._listen, name="denali-worker-errors", daemon=True)
         self._listener.start()
@@ -125,7 +125,7 @@ class _Worker:
         try:
             _send(process.stdin, pickle.dumps(request))
             return _read_answer(_receive(process.stdout))
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, KeyError, struct.error):
             self.alive = False
             self.kill()
             raise Failed(f"the translation worker died: {self._epitaph()}") from None

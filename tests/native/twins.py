@@ -98,11 +98,16 @@ class Twins:
         expected, got = self.reference, self.context[0]
         pairs = [(name, int(getattr(expected, name)), int(got[name])) for name in PLAIN]
         if expected.status is Status.TRAP:
-            pairs += [("cause", int(expected.cause or 0), int(got["cause"])), ("value", expected.value, int(got["value"]))]
+            pairs += [
+                ("cause", int(expected.cause or 0), int(got["cause"])),
+                ("value", expected.value, int(got["value"])),
+            ]
         for file in ("x", "f"):
             values = zip(getattr(expected, file), got[file].tolist(), strict=True)
             pairs += [(f"{file}{number}", wanted, found) for number, (wanted, found) in enumerate(values)]
-        result = [f"{name}: reference {wanted:#x}, native {found:#x}" for name, wanted, found in pairs if wanted != found]
+        result = [
+            f"{name}: reference {wanted:#x}, native {found:#x}" for name, wanted, found in pairs if wanted != found
+        ]
         if self.memory.tobytes() != bytes(expected.memory.private):
             result.append("private memory differs")
         if (self.behind != 0xA5).any():
@@ -166,4 +171,8 @@ def random_state(twins: Twins, source: random.Random) -> None:
     twins.set_registers(x, [random_float(source) for _ in range(32)])
     reservation = source.choice((ALL_ONES, *x))
     held = twins.reference.memory.read(reservation, source.choice((4, 8))) or b""
-    twins.set(fcsr=source.choice((0, source.randrange(256))), reservation=reservation, reserved_value=int.from_bytes(held, "little"))
+    twins.set(
+        fcsr=source.choice((0, source.randrange(256))),
+        reservation=reservation,
+        reserved_value=int.from_bytes(held, "little"),
+    )

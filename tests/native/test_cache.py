@@ -1,0 +1,130 @@
+"""The cache: entries appear whole, are checked, and are bounded; nothing that is wrong with it is an error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from denali.isa.cache import Cache, code_version, key
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def test_what_was_put_is_got(cache: Cache) -> None:
+    cache.put("kind", "name", b"content")
+    assert cache.get("kind", "name") == b"content"
+    assert cache.get("kind", "other") is None
+    assert cache.get("other", "name") is None
+
+
+def test_different_parts_have_different_keys() -> None:
+    names = {key("ab", "c"), key("a", "bc"), key("abc"), key(b"abc", b""), key("ab", "c", "")}
+    assert len(names) == 5
+    assert key("ab", 1) == key(b"ab", "1")
+
+
+def test_the_version_of_the_code_is_stable_within_a_run() -> None:
+    assert code_version() == code_version()
+
+
+@pytest.mark.parametrize("place", [0, 9, 20, 45, -1])
+def test_a_damaged_entry_is_ignored_with_a_note(cache: Cache, place: int, caplog: pytest.LogCaptureFixture) -> None:
+    cache.put("kind", "name", b"content" * 10)
+    path = cache.path("kind", "name")
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get("kind", "name") is None
+    assert "ignored" in caplog.text
+    cache.put("kind", "name", b"new")
+    assert cache.get("kind", "name") == b"new"
+
+
+@pytest.mark.parametrize("length", [0, 5, 8, 39, 40, 60])
+def test_a_cut_entry_is_ignored(cache: Cache, length: int) -> None:
+    cache.put("kind", "name", b"content" * 10)
+    path = cache.path("kind", "name")
+    path.write_bytes(path.read_bytes()[:length])
+    assert cache.get("kind", "name") is None
+
+
+def test_an_entry_others_can_write_is_ignored(cache: Cache) -> None:
+    cache.put("kind", "name", b"content")
+    cache.path("kind", "name").chmod(0o666)
+    assert cache.get("kind", "name") is None
+
+
+def test_an_entry_is_for_its_user_only(cache: Cache) -> None:
+    cache.put("kind", "name", b"content")
+    assert cache.path("kind", "name").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file")
+    cache.put("kind", "name", b"content")
+    assert "cannot keep" in caplog.text
+    assert cache.get("kind", "name") is None
+
+
+def test_the_longest_unused_go_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit=10_000)
+    for number in range(8):
+        cache.put("kind", str(number), bytes(1000))
+        os.utime(cache.path("kind", str(number)), (number, number))
+    os.utime(cache.path("kind", "0"))
+    cache.put("kind", "last", bytes(3000))
+    there = {path.name for path, _, _ in cache.entries()}
+    assert {"0", "last"} <= there
+    assert "1" not in there
+    assert sum(size for _, size, _ in cache.entries()) <= 10_000
+
+
+def test_use_is_noted(cache: Cache) -> None:
+    cache.put("kind", "name", b"content")
+    os.utime(cache.path("kind", "name"), (1, 1))
+    assert cache.get("kind", "name") == b"content"
+    assert cache.path("kind", "name").stat().st_mtime > time.time() - 60
+
+
+def test_readers_see_whole_entries_while_many_write(cache: Cache) -> None:
+    contents = {bytes([number]) * 50_000 for number in range(4)}
+    stop = threading.Event()
+
+    def write(content: bytes) -> None:
+        while not stop.is_set():
+            cache.put("kind", "name", content)
+
+    cache.put("kind", "name", next(iter(contents)))
+    writers = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for writer in writers:
+        writer.start()
+    seen = [cache.get("kind", "name") for _ in range(200)]
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert set(seen) <= contents
+    assert [path.name for path, _, _ in cache.entries()] == ["name"]
+
+
+def test_processes_share_it(cache: Cache) -> None:
+    program = "import sys; from denali.isa.cache import Cache; Cache(sys.argv[1]).put('kind', sys.argv[2], b'x' * 1000)"
+    command = [sys.executable, "-c", program, str(cache.folder)]
+    for one in [subprocess.Popen([*command, str(number)]) for number in range(3)]:
+        assert one.wait() == 0
+    assert [cache.get("kind", str(number)) for number in range(3)] == [b"x" * 1000] * 3
+
+
+def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DENALI_CACHE", str(tmp_path))
+    assert Cache().folder == tmp_path

@@ -1,0 +1,107 @@
+"""Workers: what crashes in one is one failed request, and none is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from denali.isa import worker as workers
+from denali.isa.image import Image
+from denali.isa.worker import Failed, Request, Workers
+
+LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)
+
+
+def image() -> Image:
+    return Image.raw(LOOP)
+
+
+def children() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "denali.isa.worker" in " ".join(one.cmdline())]
+
+
+def test_a_translation_is_made() -> None:
+    pool = Workers(1)
+    plan = pool.submit(Request("plan", image(), 8192)).result().batches
+    answer = pool.submit(Request("translate", image(), 8192, tuple(plan[0]))).result()
+    assert answer.batches == plan
+    assert answer.code.startswith(b"\x7fELF")
+    pool.close()
+
+
+def test_a_request_that_raises_fails_alone() -> None:
+    pool = Workers(1)
+    with pytest.raises(Failed, match="AssertionError"):
+        pool.submit(Request("translate")).result()
+    assert pool.submit(Request("plan", image(), 8192)).result().batches
+    pool.close()
+
+
+def test_a_worker_that_is_killed_fails_its_request_and_is_replaced() -> None:
+    pool = Workers(1)
+    pool.submit(Request("plan", image(), 8192)).result()
+    (child,) = children()
+    child.send_signal(signal.SIGABRT)
+    with pytest.raises(Failed, match="SIGABRT"):
+        pool.submit(Request("plan", image(), 8192)).result()
+    assert pool.submit(Request("plan", image(), 8192)).result().batches
+    pool.close()
+
+
+def test_the_message_carries_what_the_worker_said_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "dies.py"
+    script.write_text("import os, sys; sys.stderr.write('LLVM ERROR: no\\n'); sys.stderr.flush(); os.abort()")
+    monkeypatch.setattr(workers, "COMMAND", [sys.executable, str(script)])
+    pool = Workers(1)
+    with pytest.raises(Failed, match=r"SIGABRT, LLVM ERROR: no"):
+        pool.submit(Request("runtime")).result()
+    pool.close()
+
+
+@pytest.mark.parametrize("output", [b"", b"\1", struct.pack("<Q", 1 << 62), struct.pack("<Q", 3) + b"abc"])
+def test_nonsense_from_a_worker_is_a_failed_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: bytes
+) -> None:
+    script = tmp_path / "lies.py"
+    script.write_text(f"import sys; sys.stdout.buffer.write({output!r})")
+    monkeypatch.setattr(workers, "COMMAND", [sys.executable, str(script)])
+    pool = Workers(1)
+    with pytest.raises(Failed, match="died"):
+        pool.submit(Request("runtime")).result()
+    pool.close()
+
+
+def test_closing_ends_workers_that_are_at_work_and_leaves_no_zombie() -> None:
+    pool = Workers(2)
+    futures = [pool.submit(Request("runtime")) for _ in range(2)]
+    while len(children()) < 2:
+        time.sleep(0.01)
+    pool.close()
+    assert children() == []
+    assert all(future.cancelled() or isinstance(future.exception(), Failed) for future in futures)
+
+
+def test_a_closed_pool_opens_no_descriptors() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        pool = Workers(1)
+        pool.submit(Request("plan", image(), 8192)).result()
+        pool.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_worker_ends_with_the_input() -> None:
+    pool = Workers(1)
+    pool.submit(Request("plan", image(), 8192)).result()
+    (child,) = children()
+    worker = pool._all[0]
+    assert worker._process.stdin is not None
+    worker._process.stdin.close()
+    assert psutil.wait_procs([child], timeout=10)[0]
+    pool.close()
