@@ -137,7 +137,9 @@ class Image:
         for symbol in self.objects:
             if symbol.name == name:
                 return symbol
-        raise KeyError(f"{self.name} has no object {name!r}; it has {', '.join(s.name for s in self.objects) or 'none'}")
+        raise KeyError(
+            f"{self.name} has no object {name!r}; it has {', '.join(s.name for s in self.objects) or 'none'}"
+        )
 
     def line_at(self, pc: int) -> tuple[str, int] | None:
         """Source file and line of the instruction at `pc`, from the image's DWARF line table; None where it has none."""
@@ -150,7 +152,8 @@ class Image:
     @cached_property
     def _lines(self) -> list[tuple[int, str, int]]:
         try:
-            return sorted(_line_rows(self.elf)) if self.elf else []
+            rows = _line_rows(self.elf) if self.elf else ()
+            return sorted(rows, key=lambda row: (row[0], row[2] > 0))  # where one sequence ends, another may begin
         except Exception:  # debug information serves messages only: damaged means absent
             return []
 
