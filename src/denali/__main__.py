@@ -11,8 +11,10 @@ COMMANDS = {
     "spawn": "Spawn many guests of one service and reach each from the host.",
     "run": "Run one guest; its console is our output, its exit status ours.",
     "build": "Compile a Python service to an image.",
+    "cc": "Compile a C program to an image.",
     "inspect": "Show what the machine made of a program.",
     "manual": "Explain an instruction.",
+    "bench": "Measure guests against native code and other sandboxes.",
     "doctor": "Say what this host offers and what is missing for what.",
 }
 
