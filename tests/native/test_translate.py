@@ -1,0 +1,57 @@
+"""Translated code does what the reference interpreter does, wherever its fuel ends."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from denali.isa.compile import compile_object
+from denali.isa.context import Status
+from denali.isa.engine import Engine
+from denali.isa.translate import Translation
+
+from programs import Program
+from twins import SIZE, Twins, random_float
+
+
+def translated(engine: Engine, program: Program) -> Twins:
+    """The program on both engines, all its functions translated."""
+    twins = Twins(engine, program.image())
+    translation = Translation(twins.space.image, SIZE)
+    text, _ = translation.module(translation.entries())
+    assert twins.space._install(compile_object(text))
+    source = random.Random(1)
+    twins.set_registers(twins.reference.x, [random_float(source) for _ in range(32)])
+    return twins
+
+
+def check(engine: Engine, seed: int, slices: list[int], wild: float = 0.01) -> None:
+    """Run a program in slices of fuel until one of them traps."""
+    twins = translated(engine, Program(seed, wild=wild))
+    for fuel in slices:
+        if twins.run(fuel) is Status.TRAP:
+            break
+    twins.space.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_program_runs_alike(engine: Engine, seed: int) -> None:
+    check(engine, seed, [3000])
+
+
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_it_stops_exactly_where_its_fuel_ends(engine: Engine, seed: int) -> None:
+    source = random.Random(seed)
+    check(engine, seed, [source.choice((1, 2, 3, 7, 20, 100)) for _ in range(150)])
+
+
+@pytest.mark.parametrize("seed", range(200, 206))
+def test_wild_programs_end_alike(engine: Engine, seed: int) -> None:
+    check(engine, seed, [50] * 40, wild=0.2)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(1000, 1400))
+def test_many_random_programs_run_alike(engine: Engine, seed: int) -> None:
+    source = random.Random(seed)
+    check(engine, seed, [source.choice((5, 50, 300, 1000)) for _ in range(40)], wild=source.choice((0.0, 0.02, 0.2)))
