@@ -22,9 +22,9 @@ from denali.libos.compiler.errors import CompileError
 
 def load(path: Path, name: str):
     """Import the service as a module; its own folder is where it finds its neighbours."""
-    sys.path.insert(0, str(path.parent))
     if "." in name:
         return importlib.import_module(name)
+    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
