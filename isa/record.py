@@ -13,7 +13,7 @@ and no register is read after one was written (so it never matters that two oper
 from __future__ import annotations
 
 import enum
-import sys
+import inspect
 from dataclasses import dataclass, field
 from typing import Never
 
@@ -253,10 +253,7 @@ class Recorder:
         wide = like.width if like is not None else wide
         values = tuple(a if isinstance(a, Step) else self.const(a, wide) for a in args)
         self._check(op, values)
-        frame = sys._getframe(1)
-        while frame.f_globals.get("__name__") in RECORDING and frame.f_back is not None:
-            frame = frame.f_back
-        step = Step(op, width, values, attribute, frame.f_lineno, self)
+        step = Step(op, width, values, attribute, _line(), self)
         self.steps.append(step)
         return step
 
@@ -275,3 +272,11 @@ class Recorder:
             raise Refused(f"{op} reads after {self.effect}: read every register first, then write")
         if op in EFFECTS:
             self.effect = op
+
+
+def _line() -> int:
+    """The line of the definition that is being recorded."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") in RECORDING:
+        frame = frame.f_back
+    return 0 if frame is None else frame.f_lineno
