@@ -47,6 +47,7 @@ class Engine:
         self.cache = cache or caching.Cache()
         self.workers = workers or Workers()
         self.spaces: list[Space] = []
+        self.runtime_name = caching.key("runtime", caching.code_version())
         self.runtime = self._runtime()
         self.enter = self.runtime.symbols["enter"]
 
@@ -79,15 +80,14 @@ class Engine:
         self.close()
 
     def _runtime(self) -> Code:
-        name = caching.key("runtime", caching.code_version())
-        found = self.cache.get("native", name)
+        found = self.cache.get("native", self.runtime_name)
         if found is not None:
             try:
                 return load(found)
             except Unloadable as reason:
                 log.warning("ignored the cached runtime: %s", reason)
         built = self.workers.submit(Request("runtime")).result().code
-        self.cache.put("native", name, built)
+        self.cache.put("native", self.runtime_name, built)
         return load(built)
 
 

@@ -74,6 +74,11 @@ class Workers:
                 self._pool = ThreadPoolExecutor(self.count, "denali-translation")
             return self._pool.submit(self._serve, request)
 
+    def pids(self) -> list[int]:
+        """The worker processes there are now."""
+        with self._lock:
+            return [worker.pid for worker in self._all]
+
     def close(self) -> None:
         """End all workers, those at work too, and wait until they have gone."""
         with self._lock:
@@ -116,6 +121,11 @@ class _Worker:
         self._listener = threading.Thread(target=self._listen, name="denali-worker-errors", daemon=True)
         self._listener.start()
         self.alive = True
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def ask(self, request: Request) -> Answer:
         """Send a request and wait for its answer."""

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from denali.isa.cache import Cache, code_version, key
 
 

@@ -6,13 +6,13 @@ import random
 import struct
 
 import pytest
+from twins import SIZE, Twins, random_state
+
 from denali.isa.context import Status
 from denali.isa.decode import DEFINITIONS
 from denali.isa.engine import Engine
 from denali.isa.image import Image
 from denali.isa.instruction import Instruction
-
-from twins import SIZE, Twins, random_state
 
 NOTHING = 0x00000013  # addi x0, x0, 0
 

@@ -8,6 +8,7 @@ import re
 
 import llvmlite.binding as llvm
 import pytest
+
 from denali.isa.compile import compile_object
 from denali.isa.loader import Unloadable, load
 
