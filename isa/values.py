@@ -63,7 +63,7 @@ class Tracker:
         """Anything may have happened to the registers, as in a call."""
         self.registers = {0: Known(None, 0)}
         for number in range(1, 32):
-            self.registers[number] = Known((object(), number), 0)
+            self.registers[number] = Known(object(), 0)
 
     def run(self, steps: Sequence[Step], operands: Mapping[str, int], pc: int, word: int = 0) -> dict[Step, Known]:
         """Follow one instruction; what is known of each of its steps."""
@@ -105,7 +105,7 @@ class Tracker:
             return Known(values[0].base or values[1].base, (values[0].distance + values[1].distance) & MASK)
         if step.width == 64 and step.op is Op.SUB and values[1].base is None:
             return Known(values[0].base, (values[0].distance - values[1].distance) & MASK)
-        return Known((step, object()), 0)
+        return Known(object(), 0)
 
     def _fold(self, step: Step, values: list[int]) -> int | None:
         width = step.args[0].width
