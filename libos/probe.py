@@ -1,0 +1,114 @@
+"""The probe: a guest that has every guest of a range answer one HTTP request over the virtual network.
+
+The kernel writes `first`, `count` and `port` before it starts the guest, and reads `latency`, `answered`, `failed` and
+`elapsed` when it has ended. A range of any length is probed in parts of at most `MOST`.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import numpy as np
+
+from denali.isa.virtual import address_of
+from denali.libos import machine
+from denali.libos.net import tcp
+
+MOST = 65_536
+AT_ONCE = 64
+SECOND = 1_000_000_000
+LIMIT = 10 * SECOND  # for one answer
+FAILED = 0xFFFFFFFF
+REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"
+EXPECTED = b"HTTP/1.1 200 "
+
+tcp.configure(connections=2 * AT_ONCE, receive=1460, send=128)
+
+first = np.zeros(1, np.int64)  # number of the first guest to ask
+count = np.zeros(1, np.int64)  # how many, at most MOST
+port = np.zeros(1, np.int64)
+answered = np.zeros(1, np.int64)
+failed = np.zeros(1, np.int64)
+elapsed = np.zeros(1, np.int64)  # ns from the first request to the last answer
+latency = np.zeros(MOST, np.uint32)  # ns from connecting to the end of the answer, for each guest; FAILED: no right one
+
+request = np.frombuffer(REQUEST, np.uint8)
+begun = np.zeros(2 * AT_ONCE, np.int64)  # when each connection began; zero: it is not ours
+right = np.zeros(2 * AT_ONCE, np.int8)  # whether its answer began as expected
+buffer = np.zeros(1460, np.uint8)
+
+
+def main() -> int:
+    """Ask everybody; 0 when all have answered."""
+    start = machine.clock()
+    total = min(int(count[0]), MOST)
+    asked = 0
+    while answered[0] + failed[0] < total:
+        while asked < total and asked - answered[0] - failed[0] < AT_ONCE:
+            _ask(asked)
+            asked += 1
+        c = tcp.wait(machine.clock() + SECOND)
+        if c >= 0:
+            _listen(c)
+        else:
+            _give_up()
+    elapsed[0] = machine.clock() - start
+    return 0 if failed[0] == 0 else 1
+
+
+def _ask(index: int) -> None:
+    """Begin the request to one guest."""
+    c = tcp.connect(address_of(int(first[0]) + index), int(port[0]))
+    if c < 0:
+        latency[index] = FAILED
+        failed[0] += 1
+        return
+    tcp.set_user(c, index)
+    begun[c] = max(machine.clock(), 1)
+    right[c] = 0
+    tcp.send(c, request, len(request))
+
+
+def _listen(c: int) -> None:
+    """Read what a guest answers; the end of it counts."""
+    if begun[c] == 0:
+        return
+    length = tcp.peek(c, buffer)
+    if length == tcp.NOTHING or (0 < length < len(EXPECTED) and right[c] == 0 and not tcp.peer_finished(c)):
+        return
+    while length > 0:
+        right[c] |= 1 if _is_expected(length) else 0
+        tcp.consume(c, length)
+        length = tcp.peek(c, buffer)
+    if length < 0:
+        _note(c, length == tcp.END and right[c] != 0)
+        tcp.close(c)
+
+
+def _is_expected(length: int) -> bool:
+    """Whether the buffer begins with the status line of success."""
+    if length < len(EXPECTED):
+        return False
+    for i in range(len(EXPECTED)):  # noqa: SIM110 (a generator would need a heap)
+        if buffer[i] != EXPECTED[i]:
+            return False
+    return True
+
+
+def _note(c: int, success: bool) -> None:
+    """Write down how a request went."""
+    took = machine.clock() - begun[c]
+    begun[c] = 0
+    latency[tcp.user(c)] = min(took, FAILED - 1) if success else FAILED
+    if success:
+        answered[0] += 1
+    else:
+        failed[0] += 1
+
+
+def _give_up() -> None:
+    """Nobody said anything for a while: let go of those who have been silent for too long."""
+    now = machine.clock()
+    for c in range(len(begun)):
+        if begun[c] != 0 and now - begun[c] > LIMIT:
+            _note(c, False)
+            tcp.abort(c)
