@@ -1,7 +1,8 @@
 """The functions that LLVM takes for granted, as LLVM text, and the start of every guest.
 
 Written as text because a compiler would turn their loops into calls of themselves; `no-builtins` keeps it from that.
-The machine allows misaligned accesses, so whole words are copied whatever the addresses are.
+The machine allows misaligned accesses, so whole words are copied whatever the addresses are. The last one is a helper
+that numba's `reshape` calls, for the only arrays that reach it: contiguous ones.
 """
 
 from __future__ import annotations
@@ -132,6 +133,27 @@ equal:
   ret i32 0
 }
 
+define i32 @numba_attempt_nocopy_reshape(i64, ptr, ptr, i64 %count, ptr %extents, ptr %strides, i64 %item, i32) #1 {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ %count, %entry ], [ %at, %axis ]
+  %stride = phi i64 [ %item, %entry ], [ %wider, %axis ]
+  %more = icmp sgt i64 %i, 0
+  br i1 %more, label %axis, label %done
+axis:
+  %at = sub i64 %i, 1
+  %place = getelementptr i64, ptr %strides, i64 %at
+  store i64 %stride, ptr %place
+  %source = getelementptr i64, ptr %extents, i64 %at
+  %extent = load i64, ptr %source
+  %wider = mul i64 %stride, %extent
+  br label %loop
+done:
+  ret i32 1
+}
+
+attributes #1 = { nounwind }
 attributes #0 = { nounwind noinline "no-builtins" }
 """
 

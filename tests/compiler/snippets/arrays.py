@@ -76,17 +76,17 @@ def views() -> None:
 
 def records() -> None:
     for i in range(len(table)):
-        table[i].key = i * 1000
-        table[i].small = i
+        table[i]["key"] = i * 1000
+        table[i]["small"] = i
         table[i]["port"] = 65535 - i
-        table[i].name[1] = 65 + i
+        table[i]["name"][1] = 65 + i
     one = table[2]
-    one.key += 1
-    print(table[2].key, int(table[3].small), int(table[1].port), int(table[0].name[1]))
+    one["key"] += 1
+    print(table[2]["key"], int(table[3]["small"]), int(table["port"][1]), int(table[0]["name"][1]))
     rows[1].key = 5
     row = rows[1]
     row.port, row.small = 80, 3
-    print(rows[1].key, int(rows[1].port), rows["key"][1], int(row.small))
+    print(rows[1].key, int(rows[1].port), rows["key"][1], int(row.small), rows.port[1] == 80)
 
 
 def literals() -> None:
