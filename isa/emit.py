@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from denali.isa.context import CONTEXT, SPACE
-from denali.isa.emit_float import SUPPORT, emit_float, read_status, write_status
+from denali.isa.emit_float import SUPPORT, SUPPORT_NEEDS, emit_float, read_status, write_status
 from denali.isa.record import Cause, Op, Step
 
 Value = str  # an LLVM operand without its type: "%t12" or "42"
@@ -38,6 +38,7 @@ class Body:
     declared: set[str] = field(default_factory=set[str])  # declarations of intrinsics and helpers the module needs
     count: int = 0
     block: str = "entry"
+    postpones_nans: bool = False  # results of arithmetic on doubles: the machine makes NaNs canonical later
 
     def name(self, hint: str = "t") -> str:
         """A name not used in this function before."""
@@ -338,6 +339,7 @@ def module_text(functions: Sequence[str], declared: set[str]) -> str:
     """A module: the functions' text, the declarations they need and the small functions that these stand for."""
     defined = set(DEFINED.findall("\n".join(functions)))
     support = [SUPPORT[name] for name in sorted(declared & SUPPORT.keys())]
-    missing = [name for name in sorted(declared - SUPPORT.keys()) if DECLARED.findall(name)[0] not in defined]
+    needed = declared - SUPPORT.keys() | (SUPPORT_NEEDS if support else set())
+    missing = [name for name in sorted(needed) if DECLARED.findall(name)[0] not in defined]
     declarations = [f"declare {name}" for name in missing]
     return "\n".join([*support, *declarations, *functions, ATTRIBUTES, METADATA])

@@ -48,7 +48,7 @@ class Registers:
         """Make the variables, filled from the arguments or from CONTEXT."""
         line = self.body.line
         for register in sorted(self.held):
-            line(f"%x{register} = alloca i64")
+            line(f"%x{register} = alloca {'i64' if register < FLOAT else 'double'}")
         for register in sorted(self.held - SLOT_SET):
             line(f"%c{register} = getelementptr i8, ptr %ctx, i64 {offset_of(register)}")
         for register in SLOTS:
@@ -60,8 +60,22 @@ class Registers:
         if register == 0:
             return "0"
         if register not in self.values:
-            self.values[register] = self.body.value(f"load i64, ptr %x{register}")
+            self.values[register] = self.get(register)
         return self.values[register]
+
+    def get(self, register: int) -> Value:
+        """What the variable holds; a floating-point one is a double, to live in a host register of that kind."""
+        if register < FLOAT:
+            return self.body.value(f"load i64, ptr %x{register}")
+        return self.body.value(f"bitcast double {self.body.value(f'load double, ptr %x{register}')} to i64")
+
+    def put(self, register: int, value: Value) -> None:
+        """Give the variable a value."""
+        if register < FLOAT:
+            self.body.line(f"store i64 {value}, ptr %x{register}")
+        else:
+            number = self.body.value(f"bitcast i64 {value} to double")
+            self.body.line(f"store double {number}, ptr %x{register}")
 
     def write(self, register: int, value: Value) -> None:
         """Give a register a new value."""
@@ -72,7 +86,7 @@ class Registers:
     def flush(self) -> None:
         """Put what the block wrote into the variables, as the block ends."""
         for register in sorted(self.written):
-            self.body.line(f"store i64 {self.values[register]}, ptr %x{register}")
+            self.put(register, self.values[register])
         self.forget()
 
     def forget(self) -> None:
@@ -86,8 +100,7 @@ class Registers:
     def reload(self, registers: frozenset[int] | set[int]) -> None:
         """Fill variables from CONTEXT."""
         for register in sorted(registers):
-            value = self.body.value(f"load i64, ptr %c{register}{CONTEXT_TAG}")
-            self.body.line(f"store i64 {value}, ptr %x{register}")
+            self.put(register, self.body.value(f"load i64, ptr %c{register}{CONTEXT_TAG}"))
 
     def save(self, registers: frozenset[int] | set[int]) -> None:
         """Put registers into CONTEXT."""
@@ -103,8 +116,8 @@ class Registers:
         """Take the carried registers from a unit's result, x1 from `ra`; gives the fuel left."""
         for place, register in enumerate(CARRIED):
             value = self.body.value(f"extractvalue {RESULT} {result}, {place + 2}")
-            self.body.line(f"store i64 {value}, ptr %x{register}")
-        self.body.line(f"store i64 {ra}, ptr %x1")
+            self.put(register, value)
+        self.put(1, ra)
         return self.body.value(f"extractvalue {RESULT} {result}, 1")
 
     def result(self, target: Value, fuel: Value) -> Value:

@@ -8,6 +8,7 @@ registers and memory. Or it tail-calls another unit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .context import CONTEXT, Status
@@ -16,6 +17,8 @@ from .bounds import Access, Group, plan
 from .fuel import checkpoints
 from .image import Image
 from .liveness import EVERYTHING, Calls, effects_of
+from .machine import CANONICAL_NAN
+from .nans import Nan, States, advance, exposed, postpones, states_at_entry
 from .record import Cause, Op
 from .registers import CARRIED, CONTEXT_TAG, GUEST_TAG, PARAMETERS, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
@@ -92,6 +95,9 @@ class Unit:
         self.plans: dict[int, tuple[Access, Group]] = {}
         self.deltas: dict[int, Value] = {}
         self.status: Value | None = None
+        called = {block.pc: self._callee(block) for block in self.blocks if block.kind == "call"}
+        self.nans_at = states_at_entry(function, self.blocks, called)
+        self.nans: States = {}
 
     def text(self) -> str:
         """The function's definition."""
@@ -188,6 +194,7 @@ class Unit:
     def _write_block(self, block: Block) -> None:
         body = self.body
         self.block, self.remaining = block, len(block.code)
+        self.nans = dict(self.nans_at[block.pc])
         self.registers.forget()
         self.deltas = {}
         self.plans = plan(block)
@@ -196,10 +203,33 @@ class Unit:
         for located in block.code:
             self.here, self.status = located, None
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
+            self._show(exposed(located))
+            body.postpones_nans = postpones(located)
             Emitter(self).emit(located.instruction.steps)
+            advance(located, self.nans)
             self.remaining -= 1
         if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
             self._end(block, None)
+
+    def _show(self, registers: Iterable[int]) -> None:
+        """Make the NaNs in registers canonical whose bits are about to be seen."""
+        for register in sorted(registers):
+            if self.nans.get(register) is Nan.RAW:
+                self.registers.write(register, self._canonical(self.registers.read(register)))
+                self.nans[register] = Nan.CLEAN
+
+    def _canonical(self, bits: Value) -> Value:
+        """Never a signalling NaN, so that the comparison raises nothing and LLVM may move or drop it."""
+        body = self.body
+        number = body.value(f"bitcast i64 {bits} to double")
+        nan = body.value(f"fcmp uno double {number}, {number}")
+        return body.value(f"select i1 {nan}, i64 {CANONICAL_NAN[64]}, i64 {bits}")
+
+    def _show_to(self, successors: Iterable[int]) -> None:
+        """Make canonical what a block behind this one expects so."""
+        for pc in successors:
+            wanted = self.nans_at.get(pc, {})
+            self._show([register for register in self.nans if wanted.get(register) is not Nan.RAW])
 
     def _take_fuel(self, block: Block) -> None:
         body = self.body
@@ -232,7 +262,9 @@ class Unit:
             if register in SLOT_SET:
                 body.line(f"store i64 {value}, ptr %x{register}")
         for register in sorted(dirty):
-            value = pending.get(register) or body.value(f"load i64, ptr %x{register}")
+            value = pending.get(register) or self.registers.get(register)
+            if self.nans.get(register) is Nan.RAW:
+                value = self._canonical(value)
             body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
         if back:
             self._set_fuel(self._fuel(back))
@@ -269,6 +301,7 @@ class Unit:
     def _go(self, pc: int) -> None:
         """Go on at a known pc, in this unit or in another."""
         if pc in self.function.blocks:
+            self._show_to([pc])
             self.registers.flush()
             self.body.line(f"br label %pc_{pc:x}")
         else:
@@ -278,6 +311,7 @@ class Unit:
         """Go on in another unit, for good: it gets our caller's return address."""
         body, dirty = self.body, self._dirty_now()
         code = self._unit_at(target, pc, dirty)
+        self._show(dirty)
         self.registers.save(dirty)
         body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
         call = f"musttail call x86_regcallcc {RESULT} {code}({self.registers.arguments()})"
@@ -308,6 +342,8 @@ class Unit:
         assert where is not None
         code = self._unit_at(where, known, dirty)
         kept = dirty - callee.touched
+        self._show(dirty & callee.touched)
+        self._show_to([block.after])
         registers.save(dirty & callee.touched)
         body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
         result = body.value(f"call x86_regcallcc {RESULT} {code}({registers.arguments()})")
@@ -333,7 +369,9 @@ class Unit:
         unwound, strange = body.name("unwound"), body.name("strange")
         body.label(label)
         for register in sorted(kept):
-            value = body.value(f"load i64, ptr %x{register}")
+            value = self.registers.get(register)
+            if self.nans.get(register) is Nan.RAW:
+                value = self._canonical(value)
             body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
         odd = body.value(f"trunc i64 {back} to i1")
         body.line(f"br i1 {odd}, label %{unwound}, label %{strange}")
@@ -354,6 +392,7 @@ class Unit:
         even = body.name("even")
         body.branch(odd, self._exit(target, dirty), even, likely=False)
         body.label(even)
+        self._show(dirty)
         self.registers.save(dirty)
         body.line(f"ret {RESULT} {self.registers.result(self.registers.read(1), self._fuel())}")
 
@@ -365,6 +404,7 @@ class Unit:
             return
         other = body.name("other")
         cases = " ".join(f"i64 {pc}, label %pc_{pc:x}" for pc in self.function.switch)
+        self._show_to(self.function.switch)
         pending, written = dict(self.registers.values), set(self.registers.written)
         self.registers.flush()
         body.line(f"switch i64 {target}, label %{other} [ {cases} ]")
@@ -526,6 +566,7 @@ class Unit:
             labels.append(f"pc_{pc:x}" if inside else body.name("leave"))
             if not inside:
                 outside.append((labels[-1], pc))
+        self._show_to(pc for pc in (block.target, block.after) if pc in self.function.blocks)
         dirty, written = self._dirty_now(), set(self.registers.written)
         self.registers.flush()
         body.branch(when, *labels)
@@ -534,7 +575,7 @@ class Unit:
             self.registers.written = set(written)
             self.registers.values = {}
             for register in written:
-                self.registers.values[register] = body.value(f"load i64, ptr %x{register}")
+                self.registers.values[register] = self.registers.get(register)
             assert dirty == self._dirty_now()
             self._leave(str(pc), pc)
 
