@@ -19,7 +19,7 @@ import enum
 
 from denali.isa.context import Status
 from denali.isa.emit import Body, Value, context_field, space_field
-from denali.isa.emit_float import MXCSR_MASKED, control_for, flags_of, get_mxcsr, set_mxcsr
+from denali.isa.emit_float import MXCSR_FLAGS, MXCSR_MASKED, control_for, flags_of, get_mxcsr, set_mxcsr
 
 SLOTS = (1, None, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # guest register of each slot
 SLOT_TYPES = ", ".join(["i64"] * len(SLOTS))
@@ -72,8 +72,7 @@ def _enter(body: Body) -> str:
     limit = body.value(f"sub i64 {body.value(f'ptrtoint ptr {frame} to i64')}, {STACK}")
     body.line(f"store i64 {limit}, ptr {context_field(body, '%ctx', 'stack_limit')}")
     body.line(f"store i32 0, ptr {context_field(body, '%ctx', 'status')}")
-    fcsr = load(body, context_field(body, "%ctx", "fcsr"), "i32")
-    set_mxcsr(body, body.value(f"or i32 {control_for(body, body.value(f'lshr i32 {fcsr}, 5'))}, {MXCSR_MASKED}"))
+    _take_mxcsr(body, host)
     space = load(body, context_field(body, "%ctx", "space"), "ptr")
     body.line("%context = ptrtoint ptr %ctx to i64")
     body.line("br label %again")
@@ -149,14 +148,29 @@ def _run_interpreter(body: Body) -> None:
     body.branch(body.value(f"icmp eq i32 {after}, {int(Status.FUEL)}"), "again", "out")
 
 
+def _take_mxcsr(body: Body, host: Value) -> None:
+    """The guest's rounding mode and no flags, unless that is what MXCSR has: writing it takes longer than looking."""
+    fcsr = load(body, context_field(body, "%ctx", "fcsr"), "i32")
+    wanted = body.value(f"or i32 {control_for(body, body.value(f'lshr i32 {fcsr}, 5'))}, {MXCSR_MASKED}")
+    body.branch(body.value(f"icmp eq i32 {host}, {wanted}"), "ready", "switch", likely=True)
+    body.label("switch")
+    set_mxcsr(body, wanted)
+    body.line("br label %ready")
+    body.label("ready")
+
+
 def _leave(body: Body, host: Value) -> None:
-    """Keep the flags that arithmetic raised, and give the host its MXCSR back."""
+    """Keep the flags that arithmetic raised, and give the host its MXCSR back, without the flags of its own past."""
     body.label("out")
-    pointer = context_field(body, "%ctx", "fcsr")
-    flags = flags_of(body, get_mxcsr(body))
-    merged = body.value(f"or i32 {load(body, pointer, 'i32')}, {flags}")
+    pointer, guest = context_field(body, "%ctx", "fcsr"), get_mxcsr(body)
+    back = body.value(f"and i32 {host}, {0xFFFF & ~MXCSR_FLAGS}")
+    body.branch(body.value(f"icmp eq i32 {guest}, {back}"), "done", "restore", likely=True)
+    body.label("restore")
+    merged = body.value(f"or i32 {load(body, pointer, 'i32')}, {flags_of(body, guest)}")
     body.line(f"store i32 {merged}, ptr {pointer}")
-    set_mxcsr(body, host)
+    set_mxcsr(body, back)
+    body.line("br label %done")
+    body.label("done")
     status = load(body, context_field(body, "%ctx", "status"), "i32")
     body.line(f"ret i64 {body.value(f'zext i32 {status} to i64')}")
 
@@ -172,10 +186,10 @@ def _miss(body: Body) -> str:
 
 
 def _service(body: Body) -> str:
-    """Call the kernel with the host's default rounding, so that a guest's mode and flags stay its own."""
+    """Call the kernel in the host's default rounding, so that a guest's mode and flags stay its own."""
     body.label("entry")
     guest = get_mxcsr(body)
-    set_mxcsr(body, str(MXCSR_MASKED))
+    set_mxcsr(body, body.value(f"or i32 {body.value(f'and i32 {guest}, {MXCSR_FLAGS}')}, {MXCSR_MASKED}"))
     space = load(body, context_field(body, "%ctx", "space"), "ptr")
     service = load(body, space_field(body, space, "service"), "ptr")
     result = body.value(f"call i64 {service}(ptr %ctx, i64 %number, i64 %a, i64 %b)")
