@@ -1,0 +1,91 @@
+"""What follows a trap: a handler for every cause, and the message that says what happened.
+
+The handler is chosen by table; the table is total, and so is the message: it names the guest, the cause and the place.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from denali.isa.image import Image
+from denali.isa.record import Cause
+from denali.isa.virtual import Service
+
+
+class Verdict(enum.IntEnum):
+    """What a handler decides."""
+
+    STOP = 0
+    UPCALL = 1  # the guest's own handler is entered; without one, or inside it, the guest is stopped
+
+
+HANDLERS: dict[Cause, Verdict] = {
+    Cause.MISALIGNED_FETCH: Verdict.UPCALL,
+    Cause.FETCH: Verdict.UPCALL,
+    Cause.ILLEGAL: Verdict.UPCALL,
+    Cause.BREAKPOINT: Verdict.UPCALL,
+    Cause.MISALIGNED_LOAD: Verdict.UPCALL,
+    Cause.LOAD: Verdict.UPCALL,
+    Cause.MISALIGNED_STORE: Verdict.UPCALL,
+    Cause.STORE: Verdict.UPCALL,
+    Cause.ENVIRONMENT_CALL: Verdict.UPCALL,
+    Cause.TLB_MISS: Verdict.UPCALL,
+    Cause.DEVICE: Verdict.UPCALL,
+    Cause.FAILED: Verdict.STOP,  # the guest itself said that it is over
+}
+
+# The table as native code reads it.
+UPCALLS = np.array([HANDLERS.get(Cause(n), 0) if n in set(Cause) else 0 for n in range(32)], np.uint8)
+
+_WORDS = {
+    Cause.MISALIGNED_FETCH: "misaligned jump to {value:#x}",
+    Cause.FETCH: "jump to {value:#x}, which is not executable",
+    Cause.ILLEGAL: "illegal instruction {value:#010x}",
+    Cause.BREAKPOINT: "breakpoint",
+    Cause.MISALIGNED_LOAD: "misaligned atomic load at {value:#x}",
+    Cause.LOAD: "load access fault at {value:#x}",
+    Cause.MISALIGNED_STORE: "misaligned atomic store at {value:#x}",
+    Cause.STORE: "store access fault at {value:#x}",
+    Cause.ENVIRONMENT_CALL: "ecall without a handler",
+    Cause.TLB_MISS: "no TLB entry for {value:#x}",
+    Cause.DEVICE: "a device refused the argument {value:#x}",
+    Cause.FAILED: "failed",
+}
+
+
+def place(image: Image, pc: int) -> str:
+    """`pc 0x10234 in hello.handler (hello.py:12)`, as far as the image knows."""
+    line = image.line_at(pc)
+    where = f" ({line[0].rsplit('/', 1)[-1]}:{line[1]})" if line else ""
+    known = image.text_start <= pc < image.text_end and image.functions
+    return f"pc {pc:#x}" + (f" in {image.function_at(pc)}" if known else "") + where
+
+
+def _service_name(word: int | None) -> str:
+    """` (send)` when the instruction word asks for a service."""
+    number = (word or 0) >> 25
+    return f" ({Service(number).name.lower()})" if word and number in set(Service) else ""
+
+
+def describe(number: int, image: Image, cause: int, value: int, pc: int, text: str = "", *, handling: bool) -> str:
+    """One line for a guest that was stopped by a trap; `text` is what a failed guest said."""
+    if cause not in set(Cause):
+        what = f"unknown trap {cause}, value {value:#x}"
+    elif cause == Cause.FAILED and text:
+        what = text
+    else:
+        what = _WORDS[Cause(cause)].format(value=value)
+    if cause == Cause.DEVICE:
+        what += _service_name(_word_at(image, pc))
+    inside = ", inside its own event handler" if handling else ""
+    return f"guest {number} ({image.name}): {what}{inside}: {place(image, pc)}"
+
+
+def _word_at(image: Image, pc: int) -> int | None:
+    """The instruction word at an address of text."""
+    if not image.text_start <= pc <= image.text_end - 4:
+        return None
+    start = pc - image.ro_start
+    return int.from_bytes(image.read_only[start : start + 4], "little")

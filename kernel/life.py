@@ -1,0 +1,146 @@
+# pyright: basic
+"""Birth and end of guests.
+
+Spawning many is one native call: a run of frames, the image's initial data, a context that differs from zero in six
+fields, the registers page. The end gives back at once what others could miss (timer, queue, streams); memory and text
+stay until Python has looked at them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from denali.isa.virtual import address_of
+from denali.tlb import frames as pool
+from denali.tlb.compiled import entry
+from denali.tlb.flat import CONTEXT_SIZE, context_at, registers_address, registers_at, space_at
+from denali.tlb.native import copy, native, pointer_to
+
+from . import console
+from .nic import alive, drop_queue
+from .records import NOBODY, End, State, guest_at, kernel_at
+from .scheduler import ready
+from .streams import break_streams
+from .timers import cancel_timer
+
+# What all guests of one spawn have in common.
+BIRTH = np.dtype(
+    [
+        ("space", "<i8"),
+        ("entry", "<i8"),
+        ("data", "<i8"),  # host address of the initial data
+        ("data_size", "<i8"),
+        ("frames", "<i8"),
+        ("fuel", "<i8"),
+        ("turn", "<i8"),
+        ("gateway", "<i8"),
+        ("piped", "<i8"),
+        ("seeds", "<i8"),  # host address of two random words for each guest
+    ]
+)
+_birth = pointer_to(BIRTH)
+_seeds = pointer_to(np.dtype("<u8"))
+_EVERYTHING = 0xFFFFFFFF
+_NETWORK = address_of(0)
+
+
+@native
+def _fill_context(birth: Any, number: int, address: int) -> None:
+    """The state a guest starts in; its memory is zero but for what is set here."""
+    space, context = space_at(birth.space), context_at(address)
+    registers = registers_address(address, space)
+    start = space.private_start + (registers - address - CONTEXT_SIZE)
+    context.pc, context.space, context.guest = birth.entry, birth.space, number
+    context.reservation = -1
+    context.x[2], context.x[4] = start & ~15, start
+    copy(address + CONTEXT_SIZE, birth.data, birth.data_size)
+    page = registers_at(registers)
+    page.number, page.address = number, _NETWORK + number
+    page.memory, page.start = space.private_size, space.private_start
+    page.mask = _EVERYTHING
+
+
+@native
+def _seed(birth: Any, number: int, which: int, address: int) -> None:
+    """Give a guest its random words."""
+    words = carray(_seeds(birth.seeds), (2 * (which + 1),))
+    page = registers_at(registers_address(address, space_at(birth.space)))
+    page.random[0], page.random[1] = np.int64(words[2 * which]), np.int64(words[2 * which + 1])
+
+
+@native
+def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) -> None:
+    """The kernel's record of a new guest."""
+    guest = guest_at(kernel, number)
+    guest.context, guest.registers = address, registers_address(address, space_at(birth.space))
+    guest.first_frame, guest.frames = first, birth.frames
+    guest.fuel, guest.turn = birth.fuel, birth.turn
+    guest.gateway, guest.piped = birth.gateway, birth.piped
+    guest.timer_slot = guest.queue_head = guest.queue_tail = NOBODY
+    guest.console_head = guest.console_tail = guest.next_stopped = NOBODY
+
+
+@entry
+def spawn(kernel_address: int, birth_address: int, count: int) -> int:
+    """Make `count` guests; how many were made before frames or numbers ran out."""
+    kernel, birth = kernel_at(kernel_address), carray(_birth(birth_address), (1,))[0]
+    frames = pool.pool_at(kernel.frames)
+    for which in range(count):
+        number = kernel.count
+        first = pool.take(frames, birth.frames, number) if number < kernel.capacity else -1
+        if first < 0:
+            return which
+        address = frames.base + first * pool.FRAME
+        _fill_context(birth, number, address)
+        _seed(birth, number, which, address)
+        _fill_guest(kernel, birth, number, address, first)
+        kernel.count += 1
+        kernel.alive += 1
+        ready(kernel, number)
+    return count
+
+
+@native
+def stop(kernel: Any, number: int, end: int) -> None:
+    """End a living guest's life; its memory and its text stay for Python to look at."""
+    guest = guest_at(kernel, number)
+    cancel_timer(kernel, number)
+    guest.state, guest.end = State.STOPPED, end
+    drop_queue(kernel, number)
+    break_streams(kernel, number)
+    guest.next_stopped, kernel.stopped_head = kernel.stopped_head, number
+    kernel.alive -= 1
+    kernel.attention = 1
+
+
+@entry
+def kill(kernel_address: int, number: int, end: int) -> bool:
+    """Stop a guest between turns; whether it was alive."""
+    kernel = kernel_at(kernel_address)
+    if not alive(kernel, number):
+        return False
+    stop(kernel, number, end)
+    return True
+
+
+@entry
+def next_stopped(kernel_address: int) -> int:
+    """Take a stopped guest off the list; NOBODY when it is empty."""
+    kernel = kernel_at(kernel_address)
+    number = kernel.stopped_head
+    if number != NOBODY:
+        kernel.stopped_head = guest_at(kernel, number).next_stopped
+    return number
+
+
+@entry
+def bury(kernel_address: int, number: int) -> None:
+    """Give back a stopped guest's frames and text."""
+    kernel = kernel_at(kernel_address)
+    guest = guest_at(kernel, number)
+    console.clear(kernel, number)
+    pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
+    guest.state, guest.context, guest.registers = State.GONE, 0, 0

@@ -1,0 +1,159 @@
+# pyright: basic
+"""The loop: pick, enter, leave, handle, account. No lock, no Python, the GIL released.
+
+It runs until `attention` is set: by another thread that posted something, by a guest that stopped, by a console that
+somebody reads. When no guest is ready it sleeps in the host until a stream, the alarm or the next timer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from denali.isa.context import Status
+from denali.tlb.compiled import entry
+from denali.tlb.flat import context_at, registers_at
+from denali.tlb.native import call, native
+
+from . import host, streams
+from .clock import look
+from .console import ROOM
+from .events import TIMER, deliver, return_from_handler, upcall
+from .faults import UPCALLS
+from .life import stop
+from .records import NOBODY, End, State, Wish, guest_at, kernel_at
+from .scheduler import charge, pick, ready, ready_ahead
+from .timers import FOREVER, due, next_wake, set_timer
+
+POLL = 50_000  # ns between looks at the host while guests run
+POLL_TURNS = 64  # the same by the virtual clock
+
+
+@native
+def _expire(kernel: Any, now: int) -> None:
+    """Wake those whose time has come; only idle guests are in the wheel."""
+    number = due(kernel, now)
+    while number != NOBODY:
+        registers_at(guest_at(kernel, number).registers).pending |= TIMER
+        ready_ahead(kernel, number)
+        number = due(kernel, now)
+
+
+@native
+def _poll_now_and_then(kernel: Any, now: int) -> None:
+    """Ask the host for news, not at every turn."""
+    moment, pause = (kernel.turns, POLL_TURNS) if kernel.virtual else (now, POLL)
+    if moment - kernel.polled >= pause:
+        kernel.polled = moment
+        streams.poll(kernel)
+
+
+@native
+def _rest(kernel: Any) -> None:
+    """Nobody is ready: sleep, or let the virtual clock jump."""
+    if streams.poll(kernel) > 0:
+        return
+    wake, now = next_wake(kernel), look(kernel)
+    if kernel.virtual and wake != FOREVER:
+        kernel.clock = max(now, wake)
+        return
+    pause = -1 if wake == FOREVER else max(wake - now, 0)
+    if kernel.patience and (pause < 0 or pause > kernel.patience):
+        pause = kernel.patience
+    kernel.sleeps += 1
+    host.wait_readable(kernel.poller, pause, kernel.scratch)
+    streams.poll(kernel)
+
+
+@native
+def _idle(kernel: Any, number: int) -> None:
+    """Lay a guest to rest until the time it named; a time that has passed makes it wait its turn."""
+    guest = guest_at(kernel, number)
+    if guest.wake < 0 or guest.wake == FOREVER:
+        guest.state = State.IDLE
+    elif guest.wake <= kernel.clock:
+        registers_at(guest.registers).pending |= TIMER
+        ready(kernel, number)
+    else:
+        guest.state = State.IDLE
+        set_timer(kernel, number, guest.wake)
+
+
+@native
+def _grant(kernel: Any, number: int, context: Any) -> None:
+    """The guest left its turn on purpose: do what it wished."""
+    wish = guest_at(kernel, number).wish
+    if wish == Wish.IDLE:
+        _idle(kernel, number)
+    elif wish == Wish.EXIT:
+        stop(kernel, number, End.EXITED)
+    else:
+        if wish == Wish.RETURN:
+            return_from_handler(kernel, number, context)
+        ready(kernel, number)
+
+
+@native
+def _trapped(kernel: Any, number: int, context: Any) -> None:
+    """A trap: the table says whether the guest's own handler may have it."""
+    kernel.traps += 1
+    cause = context.cause & 31
+    if UPCALLS[cause] and upcall(kernel, number, context, context.cause, context.value):
+        ready(kernel, number)
+    else:
+        stop(kernel, number, End.TRAPPED)
+
+
+@native
+def _settle(kernel: Any, number: int, context: Any, status: int) -> None:
+    """Decide what follows a turn."""
+    guest = guest_at(kernel, number)
+    if status == Status.TRAP:
+        _trapped(kernel, number, context)
+    elif status == Status.LEFT and (guest.fuel > 0 or guest.wish == Wish.EXIT):
+        _grant(kernel, number, context)
+    elif guest.fuel <= 0:
+        stop(kernel, number, End.EXHAUSTED)
+    else:
+        ready(kernel, number)
+
+
+@native
+def _turn(kernel: Any, number: int) -> None:
+    """Let a guest run until its turn's fuel is used up, it traps or it leaves."""
+    guest = guest_at(kernel, number)
+    context = context_at(guest.context)
+    deliver(kernel, number, context)
+    fuel = min(guest.turn, guest.fuel)
+    context.limit += fuel - context.fuel
+    context.fuel, context.status = fuel, Status.FUEL
+    registers_at(guest.registers).clock = kernel.clock
+    guest.state, guest.wish, guest.console_room = State.RUNNING, Wish.NONE, ROOM
+    kernel.turn_fuel = fuel
+    status = call(kernel.enter, guest.context)
+    used = fuel - context.fuel
+    guest.fuel -= used
+    guest.turns += 1
+    kernel.turns += 1
+    kernel.retired += used
+    charge(kernel, number, used)
+    if kernel.virtual:
+        kernel.clock += used
+    _settle(kernel, number, context, status)
+
+
+@entry
+def run(kernel_address: int) -> None:
+    """Run guests until something asks for attention."""
+    kernel = kernel_at(kernel_address)
+    kernel.returned = look(kernel)
+    while kernel.attention == 0:
+        now = look(kernel)
+        _expire(kernel, now)
+        _poll_now_and_then(kernel, now)
+        if kernel.patience and now - kernel.returned > kernel.patience:
+            return
+        number = pick(kernel)
+        if number == NOBODY:
+            _rest(kernel)
+        else:
+            _turn(kernel, number)

@@ -1,0 +1,171 @@
+# pyright: basic
+"""The network card and the switch behind it: two verbs, no tables to learn or to poison.
+
+    send     an Ethernet frame goes to the guest whose number its destination address spells; `Sent` says what became of it
+    receive  the next frame that waits, cut to the buffer
+
+A MAC address is 02:00 and the IPv4 address, which is 10.1.0.0 plus the guest's number. A frame whose source, MAC or
+IPv4, is not its sender's goes nowhere and is counted. Buffers are shared by all guests; two limits keep anyone from
+having them all: a guest's frames that still wait somewhere (its credit), and the frames that wait for one guest. Both
+shrink with what is free (after Choudhury and Hahne, "Dynamic queue length thresholds", 1998), so late comers find room.
+
+    law: a buffer is in exactly one guest's queue, or free; `outstanding` is the number of those a guest has sent
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from denali.isa.virtual import Sent, address_of
+from denali.tlb.native import bytes_at, copy, native
+
+from .events import FRAME, raise_event
+from .pool import give, take
+from .records import NOBODY, PACKET, State, guest_at, packet_at, pool_at
+
+SHORTEST, LONGEST = 14, 1514
+CREDIT, QUEUE = 128, 128  # at most, for an ordinary guest
+GATEWAY_CREDIT, GATEWAY_QUEUE = 16384, 16384
+_NETWORK = address_of(0)
+_IPV4_HEADER = 34
+_QUEUED, _NOBODY, _FULL = int(Sent.QUEUED), int(Sent.NOBODY), int(Sent.FULL)
+_DATA, _SIZE = PACKET.fields["data"][1], PACKET.itemsize
+
+
+@native
+def _address(frame: Any, start: int) -> int:
+    """Four bytes of a frame, most significant first."""
+    high = (int(frame[start]) << 24) | (int(frame[start + 1]) << 16)
+    return high | (int(frame[start + 2]) << 8) | int(frame[start + 3])
+
+
+@native
+def destination(kernel: Any, frame: Any) -> int:
+    """The living guest that a frame is for, or NOBODY."""
+    number = _address(frame, 2) - _NETWORK
+    if frame[0] != 2 or frame[1] != 0 or not 0 <= number < kernel.count:
+        return NOBODY
+    return number if alive(kernel, number) else NOBODY
+
+
+@native
+def alive(kernel: Any, number: int) -> bool:
+    """Whether a guest of the table lives."""
+    state = guest_at(kernel, number).state
+    return state == State.READY or state == State.RUNNING or state == State.IDLE
+
+
+@native
+def honest(number: int, frame: Any) -> bool:
+    """Whether the source addresses of a frame are those of guest `number`."""
+    own = _NETWORK + number
+    if frame[6] != 2 or frame[7] != 0 or _address(frame, 8) != own:
+        return False
+    if frame[12] == 8 and frame[13] == 0:
+        return len(frame) >= _IPV4_HEADER and _address(frame, 26) == own
+    return True
+
+
+@native
+def _has_credit(kernel: Any, number: int) -> bool:
+    """Whether a guest may have one more frame waiting somewhere."""
+    guest, free = guest_at(kernel, number), pool_at(kernel.packets).free
+    if guest.gateway:
+        return guest.outstanding < min(GATEWAY_CREDIT, free >> 1)
+    return guest.outstanding < min(CREDIT, free >> 4)
+
+
+@native
+def _has_room(kernel: Any, number: int, outstanding: int) -> bool:
+    """Whether a guest's queue takes one more frame of a sender that has so many waiting already."""
+    guest, free = guest_at(kernel, number), pool_at(kernel.packets).free
+    most = min(GATEWAY_QUEUE, free >> 1) if guest.gateway else min(QUEUE, free >> 4)
+    room = most - guest.queue_length
+    return room > 0 and outstanding <= room
+
+
+@native
+def _enqueue(kernel: Any, number: int, sender: int, frame: int, length: int) -> bool:
+    """Copy a frame into a buffer at the end of a guest's queue; False when there is no buffer."""
+    index = take(kernel.packets)
+    if index < 0:
+        return False
+    packet, guest = packet_at(kernel, index), guest_at(kernel, number)
+    packet.next, packet.length, packet.sender = NOBODY, length, sender
+    copy(pool_at(kernel.packets).items + index * _SIZE + _DATA, frame, length)
+    if guest.queue_head == NOBODY:
+        guest.queue_head = index
+    else:
+        packet_at(kernel, guest.queue_tail).next = index
+    guest.queue_tail = index
+    guest.queue_length += 1
+    kernel.frames_switched += 1
+    kernel.bytes_switched += length
+    raise_event(kernel, number, FRAME)
+    return True
+
+
+@native
+def send(kernel: Any, number: int, address: int, length: int) -> int:
+    """Send a frame that lies at a host address, for guest `number`; the answer is a number of `Sent`."""
+    guest, frame = guest_at(kernel, number), bytes_at(address, length)
+    if not honest(number, frame):
+        guest.sent_spoofed += 1
+        return _NOBODY
+    receiver = destination(kernel, frame)
+    if receiver == NOBODY:
+        guest.sent_to_nobody += 1
+        return _NOBODY
+    room = _has_room(kernel, receiver, 0 if guest.gateway else guest.outstanding)
+    if not (room and _has_credit(kernel, number) and _enqueue(kernel, receiver, number, address, length)):
+        guest.sent_to_full += 1
+        guest_at(kernel, receiver).missed += 1
+        return _FULL
+    guest.outstanding += 1
+    guest.frames_sent += 1
+    guest.bytes_sent += length
+    return _QUEUED
+
+
+@native
+def inject(kernel: Any, number: int, address: int, length: int) -> int:
+    """Put a frame from the host into a living guest's queue."""
+    if not (_has_room(kernel, number, 0) and _enqueue(kernel, number, NOBODY, address, length)):
+        guest_at(kernel, number).missed += 1
+        return _FULL
+    return _QUEUED
+
+
+@native
+def _dequeue(kernel: Any, number: int) -> int:
+    """Take the first buffer off a guest's queue and give its sender the credit back; free it after use."""
+    guest = guest_at(kernel, number)
+    index = guest.queue_head
+    packet = packet_at(kernel, index)
+    guest.queue_head = packet.next
+    guest.queue_length -= 1
+    if packet.sender != NOBODY:
+        guest_at(kernel, packet.sender).outstanding -= 1
+    return index
+
+
+@native
+def receive(kernel: Any, number: int, address: int, size: int) -> int:
+    """Copy the next frame, at most `size` bytes of it, to a host address; its length there, 0 when none waits."""
+    guest = guest_at(kernel, number)
+    if guest.queue_head == NOBODY or size == 0:
+        return 0
+    index = _dequeue(kernel, number)
+    length = min(size, packet_at(kernel, index).length)
+    copy(address, pool_at(kernel.packets).items + index * _SIZE + _DATA, length)
+    give(kernel.packets, index)
+    guest.frames_received += 1
+    guest.bytes_received += length
+    return length
+
+
+@native
+def drop_queue(kernel: Any, number: int) -> None:
+    """Forget the frames that wait for a guest."""
+    while guest_at(kernel, number).queue_head != NOBODY:
+        give(kernel.packets, _dequeue(kernel, number))

@@ -1,0 +1,221 @@
+# pyright: basic
+"""What the native kernel keeps: one record for itself, one for each guest, and pools of packets, text and streams.
+
+Records hold host addresses of one another, never Python objects. A guest's record is what the kernel knows of it beside
+its context: enough to switch to it without touching another table.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from denali.tlb.native import native, pointer_to
+
+NOBODY = -1
+
+
+class State(enum.IntEnum):
+    """Where a guest is in its life."""
+
+    ABSENT = 0  # no guest has had this number yet
+    READY = 1  # waits for its turn
+    RUNNING = 2
+    IDLE = 3  # waits for an event or for a time
+    STOPPED = 4  # over; its memory is still there to be looked at
+    GONE = 5  # over, its frames are back in the pool
+
+
+class End(enum.IntEnum):
+    """Why a guest's life is over."""
+
+    NONE = 0
+    EXITED = 1  # it said so
+    TRAPPED = 2
+    EXHAUSTED = 3  # its fuel for life is used up
+    KILLED = 4
+    CLOSED = 5  # the kernel was closed
+
+
+class Wish(enum.IntEnum):
+    """What a guest asked for when a service ended its turn."""
+
+    NONE = 0
+    IDLE = 1
+    YIELD = 2
+    EXIT = 3
+    RETURN = 4
+
+
+GUEST = np.dtype(
+    [
+        ("context", "<i8"),  # host address of its run
+        ("registers", "<i8"),  # host address of its registers page
+        ("next", "<i4"),  # in the queue of those ready
+        ("state", "u1"),
+        ("end", "u1"),
+        ("wish", "u1"),
+        ("handling", "u1"),  # it is inside its event handler
+        ("next_stopped", "<i4"),
+        ("wake", "<i8"),  # idle until then
+        ("timer_next", "<i4"),
+        ("timer_previous", "<i4"),
+        ("timer_slot", "<i4"),  # its slot in the timer wheel, or NOBODY
+        ("queue_head", "<i4"),  # frames that wait for it
+        ("queue_tail", "<i4"),
+        ("queue_length", "<i4"),
+        ("outstanding", "<i4"),  # frames it sent that still wait somewhere
+        ("gateway", "u1"),
+        ("piped", "u1"),  # somebody reads its console: keep everything
+        ("idled", "u1"),  # it gave up its last turn: it goes first
+        ("reserved", "u1"),
+        ("fuel", "<i8"),  # instructions left in its life
+        ("turn", "<i8"),  # instructions in a turn
+        ("first_frame", "<i8"),
+        ("frames", "<i8"),
+        ("exit_status", "<i8"),  # or, of a failed guest, the length of its message
+        ("console_head", "<i4"),
+        ("console_tail", "<i4"),
+        ("console_chunks", "<i4"),
+        ("console_room", "<i4"),  # bytes it may still write in this turn
+        ("streams", "<i8"),  # host streams that lead to it
+        ("turns", "<i8"),
+        ("frames_sent", "<i8"),
+        ("frames_received", "<i8"),
+        ("bytes_sent", "<i8"),
+        ("bytes_received", "<i8"),
+        ("sent_to_nobody", "<i8"),
+        ("sent_to_full", "<i8"),
+        ("sent_spoofed", "<i8"),  # the source address was not its own
+        ("missed", "<i8"),  # frames for it that found its queue full
+        ("events", "<i8"),  # deliveries to its handler, traps included
+        ("console_bytes", "<i8"),
+        ("console_lost", "<i8"),
+    ],
+    align=True,
+)
+
+POOL = np.dtype([("items", "<i8"), ("size", "<i8"), ("capacity", "<i8"), ("fresh", "<i8"), ("head", "<i8"), ("free", "<i8")])
+PACKET = np.dtype([("next", "<i8"), ("length", "<i4"), ("sender", "<i4"), ("data", "u1", 1520)])
+CHUNK = np.dtype([("next", "<i8"), ("start", "<i4"), ("end", "<i4"), ("data", "u1", 240)])
+
+STREAM = np.dtype(
+    [
+        ("next", "<i8"),
+        ("descriptor", "<i4"),
+        ("guest", "<i4"),  # whom it leads to
+        ("generation", "<i4"),
+        ("state", "u1"),
+        ("readable", "u1"),  # as far as is known; a call that would block clears it
+        ("writable", "u1"),
+        ("reserved", "u1"),
+    ]
+)
+DOOR = np.dtype([("descriptor", "<i4"), ("port", "<i4"), ("waiting", "<i8")])  # a listening socket
+ARRIVAL = np.dtype([("descriptor", "<i4"), ("guest", "<i4"), ("port", "<i8")])  # a stream that Python hands in
+
+KERNEL = np.dtype(
+    [
+        ("attention", "<i8"),  # set by any thread: leave the loop and look at what Python has to do
+        ("enter", "<i8"),  # host address of the engine's entry
+        ("guests", "<i8"),  # host addresses of the tables
+        ("capacity", "<i8"),
+        ("count", "<i8"),  # numbers given out
+        ("alive", "<i8"),
+        ("frames", "<i8"),
+        ("wheel", "<i8"),
+        ("packets", "<i8"),
+        ("chunks", "<i8"),
+        ("streams", "<i8"),
+        ("doors", "<i8"),
+        ("door_count", "<i8"),
+        ("arrivals", "<i8"),
+        ("arrival_head", "<i8"),
+        ("arrival_tail", "<i8"),
+        ("ready_head", "<i8"),
+        ("ready_tail", "<i8"),
+        ("urgent_head", "<i8"),
+        ("urgent_tail", "<i8"),
+        ("urgent_spent", "<i8"),  # instructions used by guests that went first, since the last that did not
+        ("stopped_head", "<i8"),
+        ("virtual", "<i8"),  # the clock counts instructions
+        ("epoch", "<i8"),  # the host's clock when this kernel began
+        ("clock", "<i8"),  # ns since then, as of the last look
+        ("turn_fuel", "<i8"),  # what the running guest was given
+        ("polled", "<i8"),  # when the host was last asked, ns or turns
+        ("returned", "<i8"),  # when Python last had a look
+        ("patience", "<i8"),  # ns after which Python wants a look at running guests; 0: never
+        ("poller", "<i8"),  # descriptor of the epoll set
+        ("alarm", "<i8"),  # descriptor of the eventfd that other threads write to
+        ("scratch", "<i8"),  # host address of `SCRATCH` bytes for arguments of system calls
+        ("gateway", "<i8"),  # number of the guest that owns the host streams, or NOBODY
+        ("turns", "<i8"),
+        ("retired", "<i8"),
+        ("frames_switched", "<i8"),
+        ("bytes_switched", "<i8"),
+        ("traps", "<i8"),
+        ("sleeps", "<i8"),
+        ("streams_opened", "<i8"),
+        ("streams_refused", "<i8"),
+        ("streams_reset", "<i8"),
+    ]
+)
+
+_kernel, _guest, _pool, _packet, _chunk, _stream, _door, _arrival = (
+    pointer_to(kind) for kind in (KERNEL, GUEST, POOL, PACKET, CHUNK, STREAM, DOOR, ARRIVAL)
+)
+ARRIVALS, SCRATCH = 256, 8192
+
+
+@native
+def kernel_at(address: int) -> Any:
+    """The kernel's record."""
+    return carray(_kernel(address), (1,))[0]
+
+
+@native
+def guest_at(kernel: Any, number: int) -> Any:
+    """The record of a guest."""
+    return carray(_guest(kernel.guests), (kernel.capacity,))[number]
+
+
+@native
+def pool_at(address: int) -> Any:
+    """The record of a pool."""
+    return carray(_pool(address), (1,))[0]
+
+
+@native
+def packet_at(kernel: Any, index: int) -> Any:
+    """A packet buffer."""
+    pool = pool_at(kernel.packets)
+    return carray(_packet(pool.items), (pool.capacity,))[index]
+
+
+@native
+def chunk_at(kernel: Any, index: int) -> Any:
+    """A piece of console text."""
+    pool = pool_at(kernel.chunks)
+    return carray(_chunk(pool.items), (pool.capacity,))[index]
+
+
+@native
+def stream_at(kernel: Any, index: int) -> Any:
+    """A host stream."""
+    pool = pool_at(kernel.streams)
+    return carray(_stream(pool.items), (pool.capacity,))[index]
+
+
+@native
+def door_at(kernel: Any, index: int) -> Any:
+    """A listening socket."""
+    return carray(_door(kernel.doors), (kernel.door_count,))[index]
+
+
+@native
+def arrival_at(kernel: Any, index: int) -> Any:
+    """A place in the ring of streams that Python hands in."""
+    return carray(_arrival(kernel.arrivals), (ARRIVALS,))[index % ARRIVALS]

@@ -1,0 +1,156 @@
+# pyright: basic
+"""What happens on a virtual instruction: the native function that translated code calls.
+
+Arguments are any 64 bits. What does not fit is refused with a trap before anything has happened; what fits is done and
+answered. Services that end the turn leave a wish in the guest's record for the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+
+from denali.isa.context import Status
+from denali.isa.record import Cause
+from denali.isa.virtual import STREAM_OPEN, Closing, Service
+from denali.tlb.compiled import callback
+from denali.tlb.flat import context_at, readable, space_at, writable
+from denali.tlb.native import native
+
+from . import console, nic, streams
+from .clock import within_turn
+from .events import enabled
+from .records import NOBODY, Wish, guest_at, kernel_at
+
+LONGEST_MESSAGE = 1024
+_LAST_SHARED = int(Service.RETURN)
+_OPEN_SIZE = STREAM_OPEN.itemsize
+
+
+@native
+def _refuse(context: Any, value: int) -> int:
+    """Trap: the device refuses this argument."""
+    context.status, context.cause, context.value = Status.TRAP, Cause.DEVICE, value
+    return 0
+
+
+@native
+def _leave(kernel: Any, context: Any, wish: int) -> int:
+    """End the turn with a wish."""
+    context.status = Status.LEFT
+    guest_at(kernel, context.guest).wish = wish
+    return 0
+
+
+@native
+def _idle(kernel: Any, context: Any, until: int) -> int:
+    """Go on at once when an enabled event is pending, else end the turn."""
+    if enabled(kernel, context.guest):
+        return 0
+    guest_at(kernel, context.guest).wake = until
+    return _leave(kernel, context, Wish.IDLE)
+
+
+@native
+def _send(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    if not nic.SHORTEST <= b <= nic.LONGEST:
+        return _refuse(context, b)
+    source = readable(address, space, a, b)
+    return nic.send(kernel, context.guest, source, b) if source else _refuse(context, a)
+
+
+@native
+def _receive(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    target = writable(address, space, a, b)
+    return nic.receive(kernel, context.guest, target, b) if target else _refuse(context, a)
+
+
+@native
+def _console(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    source = readable(address, space, a, b)
+    return console.write(kernel, context.guest, source, b) if source else _refuse(context, a)
+
+
+@native
+def _fail(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    if not readable(address, space, a, b):
+        return _refuse(context, a)
+    guest_at(kernel, context.guest).exit_status = min(b, LONGEST_MESSAGE)
+    context.status, context.cause, context.value = Status.TRAP, Cause.FAILED, a
+    return 0
+
+
+@native
+def _return(kernel: Any, context: Any) -> int:
+    if not guest_at(kernel, context.guest).handling:
+        return _refuse(context, 0)
+    return _leave(kernel, context, Wish.RETURN)
+
+
+@native
+def _shared(kernel: Any, address: int, context: Any, space: Any, number: int, a: int, b: int) -> int:
+    """The services that every guest has."""
+    if number == Service.SEND:
+        return _send(kernel, address, context, space, a, b)
+    if number == Service.RECEIVE:
+        return _receive(kernel, address, context, space, a, b)
+    if number == Service.CLOCK:
+        return within_turn(kernel, context)
+    if number == Service.IDLE:
+        return _idle(kernel, context, a)
+    if number == Service.CONSOLE:
+        return _console(kernel, address, context, space, a, b)
+    if number == Service.YIELD:
+        return _leave(kernel, context, Wish.YIELD)
+    if number == Service.EXIT:
+        guest_at(kernel, context.guest).exit_status = a
+        return _leave(kernel, context, Wish.EXIT)
+    if number == Service.FAIL:
+        return _fail(kernel, address, context, space, a, b)
+    return _return(kernel, context)
+
+
+@native
+def _outside(kernel: Any, address: int, context: Any, space: Any, number: int, a: int, b: int) -> int:
+    """The services that only the gateway has."""
+    if number == Service.ACCEPT:
+        target = writable(address, space, a, _OPEN_SIZE)
+        return streams.accept(kernel, target) if target else _refuse(context, a)
+    handle, size = (a, 0) if number == Service.CLOSE else (b >> 32, b & 0xFFFFFFFF)
+    index = streams.find(kernel, handle)
+    if index == NOBODY:
+        return _refuse(context, handle)
+    if number == Service.CLOSE:
+        if not 0 <= b <= Closing.HALF:
+            return _refuse(context, b)
+        streams.close(kernel, index, b)
+        return 0
+    if number == Service.READ:
+        target = writable(address, space, a, size)
+        return streams.read(kernel, index, target, size) if target else _refuse(context, a)
+    source = readable(address, space, a, size)
+    return streams.write(kernel, index, source, size) if source else _refuse(context, a)
+
+
+def service(address: int, number: int, a: int, b: int) -> int:
+    """Serve one virtual instruction of the guest whose context is at a host address; the result for rd."""
+    context = context_at(address)
+    space = space_at(context.space)
+    kernel = kernel_at(space.kernel)
+    if 0 <= number <= _LAST_SHARED:
+        return _shared(kernel, address, context, space, number, a, b)
+    if number <= Service.CLOSE and number > 0 and guest_at(kernel, context.guest).gateway:
+        return _outside(kernel, address, context, space, number, a, b)
+    return _refuse(context, number)
+
+
+_word = types.int64
+_made: list[Any] = []
+
+
+def service_address() -> int:
+    """Host address of `i64 service(CONTEXT*, i64 number, i64 a, i64 b)`."""
+    if not _made:
+        _made.append(callback(_word(_word, _word, _word, _word), service))
+    return _made[0].address
