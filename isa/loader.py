@@ -12,16 +12,19 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 PAGE = mmap.PAGESIZE
 SECTION = struct.Struct("<IIQQQQIIQQ")  # name type flags address offset size link info align entry_size
 SYMBOL = struct.Struct("<IBBHQQ")  # name info other section value size
-RELOCATION = struct.Struct("<QIIq")  # offset type symbol addend
+RELOCATION = np.dtype([("offset", "<u8"), ("kind", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
 RELOCATIONS, BITS, ALLOCATED, WRITABLE = 4, 8, 2, 1
 FUNCTION = 2
-NEAR = {2: "PC32", 4: "PLT32"}
-THROUGH_SLOT = {9: "GOTPCREL", 41: "GOTPCRELX", 42: "REX_GOTPCRELX"}
-ABSOLUTE, DISTANCE = 1, 24
+PC32, PLT32 = 2, 4  # types of relocations, as the psABI names them
+THROUGH_SLOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
+ABSOLUTE, DISTANCE = 1, 24  # 64, PC64
 STUB = 16  # jmp *6(%rip), then the address
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -144,14 +147,13 @@ def _symbols(code: bytes, sections: list[_Section]) -> list[tuple[str, int, int,
     return result
 
 
-def _entries(code: bytes, sections: list[_Section]) -> list[tuple[_Section, int, int, int, int]]:
-    """Relocations of loaded sections: the section, offset, type, symbol, addend."""
-    result: list[tuple[_Section, int, int, int, int]] = []
-    for table in sections:
-        if table.kind == RELOCATIONS and sections[table.info].place >= 0:
-            data = code[table.offset : table.offset + table.size]
-            result += [(sections[table.info], *entry) for entry in RELOCATION.iter_unpack(data)]
-    return result
+def _tables(code: bytes, sections: list[_Section]) -> list[tuple[_Section, Any]]:
+    """The relocations of each loaded section, as arrays of `RELOCATION`."""
+    return [
+        (sections[table.info], np.frombuffer(code, RELOCATION, table.size // RELOCATION.itemsize, table.offset))
+        for table in sections
+        if table.kind == RELOCATIONS and sections[table.info].place >= 0
+    ]
 
 
 def _slots(
@@ -163,12 +165,13 @@ def _slots(
 ) -> dict[int, tuple[int, int]]:
     """For each symbol that is reached through a slot: the place of its stub, and its address or place."""
     slots: dict[int, tuple[int, int]] = {}
-    for _, _, kind, symbol, _ in _entries(code, sections):
-        name, place, _, _ = symbols[symbol]
-        if symbol not in slots and (place < 0 or kind in THROUGH_SLOT):
-            if place < 0 and name not in externals:
-                raise Unloadable(f"it refers to {name or 'a section that is not loaded'!r}, which nobody provides")
-            slots[symbol] = (end + STUB * len(slots), externals[name] if place < 0 else ~place)
+    for _, table in _tables(code, sections):
+        for kind, symbol in set(zip(table["kind"].tolist(), table["symbol"].tolist(), strict=True)):
+            name, place, _, _ = symbols[symbol]
+            if symbol not in slots and (place < 0 or kind in THROUGH_SLOT):
+                if place < 0 and name not in externals:
+                    raise Unloadable(f"it refers to {name or 'a section that is not loaded'!r}, which nobody provides")
+                slots[symbol] = (end + STUB * len(slots), externals[name] if place < 0 else ~place)
     return slots
 
 
@@ -193,22 +196,52 @@ def _relocate(
 ) -> None:
     for place, target in slots.values():
         struct.pack_into("<Q", image, place + 8, target if target >= 0 else address + ~target)
-    for section, offset, kind, symbol, addend in _entries(code, sections):
-        at, place = section.place + offset, symbols[symbol][1]
-        if offset + 4 > section.size:
+    places = np.array([place for _, place, _, _ in symbols], np.int64)
+    for section, table in _tables(code, sections):
+        if len(table) and int(table["offset"].max()) + 4 > section.size:
             raise Unloadable(f"a relocation behind the end of {section.name}")
-        stub = slots.get(symbol, (0, 0))
-        if kind in NEAR:
-            struct.pack_into("<i", image, at, (place if place >= 0 else stub[0]) + addend - at)
-        elif kind in THROUGH_SLOT:
-            struct.pack_into("<i", image, at, stub[0] + 8 + addend - at)
-        elif kind == ABSOLUTE:
-            target = address + place if place >= 0 else stub[1]
-            struct.pack_into("<Q", image, at, target + addend & 0xFFFFFFFFFFFFFFFF)
-        elif kind == DISTANCE and place >= 0:
-            struct.pack_into("<q", image, at, place + addend - at)
-        else:
-            raise Unloadable(f"an unexpected relocation, type {kind} against {symbols[symbol][0]!r}")
+        target = places[table["symbol"]]
+        near = ((table["kind"] == PC32) | (table["kind"] == PLT32)) & (target >= 0)
+        _add_distances(
+            image, section.place + table["offset"][near].astype(np.int64), target[near] + table["addend"][near]
+        )
+        for offset, kind, symbol, addend in table[~near].tolist():
+            _relocate_one(
+                image, section.place + offset, kind, symbols[symbol], slots.get(symbol, (0, 0)), addend, address
+            )
+
+
+def _add_distances(image: bytearray, at: Any, target: Any) -> None:
+    """Write 32-bit distances to `target` at `at`, many at once: most relocations are such."""
+    distance = target - at
+    if len(at) and (distance.max() >= 1 << 31 or distance.min() < -1 << 31):
+        raise Unloadable("a distance that does not fit 32 bits")
+    whole = np.frombuffer(image, np.uint8)
+    for byte in range(4):
+        whole[at + byte] = distance >> 8 * byte & 255
+
+
+def _relocate_one(
+    image: bytearray,
+    at: int,
+    kind: int,
+    symbol: tuple[str, int, int, bool],
+    slot: tuple[int, int],
+    addend: int,
+    address: int,
+) -> None:
+    name, place, _, _ = symbol
+    if kind in (PC32, PLT32):
+        struct.pack_into("<i", image, at, slot[0] + addend - at)
+    elif kind in THROUGH_SLOT:
+        struct.pack_into("<i", image, at, slot[0] + 8 + addend - at)
+    elif kind == ABSOLUTE:
+        target = address + place if place >= 0 else slot[1]
+        struct.pack_into("<Q", image, at, target + addend & 0xFFFFFFFFFFFFFFFF)
+    elif kind == DISTANCE and place >= 0:
+        struct.pack_into("<q", image, at, place + addend - at)
+    else:
+        raise Unloadable(f"an unexpected relocation, type {kind} against {name!r}")
 
 
 def _map(size: int) -> int:
