@@ -1,0 +1,248 @@
+"""One program, every engine: what a semantic test calls so that it holds for all of them.
+
+    outcome = run("translated", Image.raw(code), fuel=100, private_size=8000)
+
+The engines are the reference interpreter ("reference"), the native interpreter ("interpreter") and native code with
+everything translated ahead of time ("translated"). Whatever the engine, the outcome is the guest's whole state.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from denali.isa.context import CONTEXT, Status
+from denali.isa.image import Image
+from denali.isa.record import ALL_ONES, Cause
+from denali.isa.reference import NO_RESERVATION, Machine, Memory
+from denali.isa.virtual import REGISTERS, Service
+
+ENGINES = ("reference", "interpreter", "translated")
+SP, TP = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A stopped guest: `cause` and `value` are None and 0 unless it trapped."""
+
+    status: Status
+    pc: int
+    cause: Cause | None
+    value: int
+    x: tuple[int, ...]
+    f: tuple[int, ...]
+    fcsr: int
+    fuel: int
+    memory: bytes
+
+    def differences(self, other: Outcome) -> str:
+        """Lines that say in what two outcomes differ; empty when they are equal."""
+        lines: list[str] = []
+        for name in (one.name for one in fields(self)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name == "memory":
+                lines += [
+                    f"memory[{n:#x}]: {mine[n : n + 8].hex()} {theirs[n : n + 8].hex()}" for n in _apart(mine, theirs)
+                ]
+            elif isinstance(mine, tuple):
+                lines += [
+                    f"{name}{n}: {a:#x} {b:#x}" for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b
+                ]
+            elif mine != theirs:
+                lines.append(f"{name}: {mine!r} {theirs!r}")
+        return "\n".join(lines)
+
+
+def _apart(mine: bytes, theirs: bytes) -> list[int]:
+    """Offsets of the first few aligned words in which two memories differ."""
+    if mine == theirs:
+        return []
+    return [n for n in range(0, max(len(mine), len(theirs)), 8) if mine[n : n + 8] != theirs[n : n + 8]][:8]
+
+
+Read = Callable[[int, int], bytes | None]
+
+
+class Call:
+    """A virtual instruction on its way: its number and arguments, and the ways to end the turn."""
+
+    def __init__(self, number: int, a: int, b: int, read: Read) -> None:
+        """The service `number`, asked with `a` and `b`; `read(address, size)` gives bytes of the guest's memory."""
+        self.number, self.a, self.b, self.read = number, a, b, read
+        self.status, self.cause, self.value = Status.FUEL, None, 0
+
+    def leave(self) -> int:
+        """End the turn after this instruction."""
+        self.status = Status.LEFT
+        return 0
+
+    def trap(self, cause: Cause = Cause.DEVICE, value: int = 0) -> int:
+        """End the turn before this instruction."""
+        self.status, self.cause, self.value = Status.TRAP, cause, value
+        return 0
+
+
+Serve = Callable[[Call], int]
+
+
+def exits(call: Call) -> int:
+    """The service most tests need: EXIT and YIELD leave, CLOCK says 0, everything else is refused."""
+    if call.number in (Service.EXIT, Service.YIELD):
+        return call.leave()
+    return 0 if call.number == Service.CLOCK else call.trap(value=call.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where and with what a guest begins; None and what is not named: as the contract of entry says."""
+
+    pc: int | None = None
+    x: Mapping[int, int] | None = None
+    f: Mapping[int, int] | None = None
+    fcsr: int = 0
+
+
+def run(
+    engine: str,
+    image: Image,
+    *,
+    fuel: int,
+    private_size: int,
+    pc: int | None = None,
+    x: Mapping[int, int] | None = None,
+    f: Mapping[int, int] | None = None,
+    fcsr: int = 0,
+    service: Serve = exits,
+) -> Outcome:
+    """Run a fresh guest of `image` until its first stop.
+
+    Args:
+        engine: one of `ENGINES`.
+        image: the program.
+        fuel: instructions it may retire.
+        private_size: bytes of its private memory.
+        pc: where to begin, when not at the entry.
+        x: registers that are not as at entry.
+        f: floating-point registers that are not zero.
+        fcsr: rounding mode and flags at the start.
+        service: what its virtual instructions reach.
+    """
+    with guests(engine, image, private_size=private_size, service=service) as start:
+        return start(Start(pc, x, f, fcsr), fuel)
+
+
+@contextmanager
+def guests(
+    engine: str, image: Image, *, private_size: int, service: Serve = exits
+) -> Iterator[Callable[[Start, int], Outcome]]:
+    """A function that runs one fresh guest of `image` after another; an image is translated only once."""
+    if engine == "reference":
+        yield lambda start, fuel: _reference(image, private_size, service, start, fuel)
+        return
+    callback = _callback(service, image, private_size)
+    address = ctypes.cast(callback, ctypes.c_void_p).value
+    space = _engine().space(image, private_size, address)
+    try:
+        if engine == "translated":
+            space.translate()
+            assert (space.table != space.miss).any(), f"nothing of {image.name} was translated"
+        yield lambda start, fuel: _native(space.address, image, private_size, start, fuel)
+    finally:
+        space.close()
+        del callback
+
+
+def _reference(image: Image, private_size: int, service: Serve, start: Start, fuel: int) -> Outcome:
+    def serve(machine: Machine, number: int, a: int, b: int) -> int:
+        call = Call(number, a, b, machine.memory.read)
+        result = service(call)
+        if call.status is not Status.FUEL:
+            machine.stop(call.status, call.cause, call.value)
+        return result & ALL_ONES
+
+    machine = Machine(image, private_size, serve)
+    machine.pc = image.entry if start.pc is None else start.pc
+    for registers, given in ((machine.x, start.x), (machine.f, start.f)):
+        for number, value in (given or {}).items():
+            registers[number] = value & ALL_ONES
+    machine.fcsr = start.fcsr
+    machine.run(fuel)
+    trapped = machine.status is Status.TRAP
+    return Outcome(
+        machine.status,
+        machine.pc,
+        machine.cause if trapped else None,
+        machine.value if trapped else 0,
+        tuple(machine.x),
+        tuple(machine.f),
+        machine.fcsr,
+        machine.fuel,
+        bytes(machine.memory.private),
+    )
+
+
+@cache
+def _engine() -> Any:
+    from denali.isa.engine import Engine
+
+    return Engine()
+
+
+ENTER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)
+SERVICE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64)
+
+
+def _callback(service: Serve, image: Image, private_size: int) -> Any:
+    def serve(address: int, number: int, a: int, b: int) -> int:
+        memory = Memory(image, len(image.data))
+        memory.private = (ctypes.c_uint8 * private_size).from_address(address + CONTEXT.itemsize)  # type: ignore[assignment]
+        call = Call(number, a, b, memory.read)
+        result = service(call) & ALL_ONES
+        if call.status is not Status.FUEL:
+            context = _record_at(address)
+            context["status"] = call.status
+            context["cause"], context["value"] = call.cause or 0, call.value & ALL_ONES
+        return result - (result >> 63 << 64)
+
+    return SERVICE(serve)
+
+
+def _record_at(address: int) -> np.ndarray[Any, Any]:
+    raw = (ctypes.c_uint8 * CONTEXT.itemsize).from_address(address)
+    return np.frombuffer(raw, CONTEXT).reshape(())
+
+
+def _native(space: int, image: Image, private_size: int, start: Start, fuel: int) -> Outcome:
+    frames = np.zeros(-(-(CONTEXT.itemsize + private_size) // 8) + 8, np.uint64).view(np.uint8)
+    shift = -frames.ctypes.data % 64
+    context = frames[shift : shift + CONTEXT.itemsize].view(CONTEXT)[0]
+    memory = frames[shift + CONTEXT.itemsize :][:private_size]
+    memory[: len(image.data)] = np.frombuffer(image.data, np.uint8)
+    context["pc"] = image.entry if start.pc is None else start.pc
+    context["fuel"] = context["limit"] = fuel
+    context["space"], context["reservation"], context["fcsr"] = space, NO_RESERVATION, start.fcsr
+    context["x"][TP] = image.private_start + private_size - REGISTERS.itemsize
+    context["x"][SP] = context["x"][TP] & ~np.uint64(15)
+    for name, given in (("x", start.x), ("f", start.f)):
+        for number, value in (given or {}).items():
+            context[name][number] = value & ALL_ONES
+    ENTER(_engine().enter)(frames.ctypes.data + shift)
+    status = Status(int(context["status"]))
+    trapped = status is Status.TRAP
+    return Outcome(
+        status,
+        int(context["pc"]),
+        Cause(int(context["cause"])) if trapped else None,
+        int(context["value"]) if trapped else 0,
+        tuple(int(n) for n in context["x"]),
+        tuple(int(n) for n in context["f"]),
+        int(context["fcsr"]),
+        int(context["fuel"]),
+        memory.tobytes(),
+    )
