@@ -12,7 +12,9 @@ from ._terminal import Rejected
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: first source with .elf.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: first source with .elf."
+)
 @click.option("--compiler", type=click.Choice(["gcc", "clang", "zig"]), help="Default: the first that is installed.")
 def cc(sources: tuple[Path, ...], output: Path | None, compiler: str | None) -> None:
     """Compile C SOURCES with our start-up, header and small library into a standard RISC-V ELF executable.
@@ -43,4 +45,6 @@ def cc(sources: tuple[Path, ...], output: Path | None, compiler: str | None) -> 
     if warnings:
         click.echo(warnings.rstrip(), err=True)
     text = image.text_end - image.text_start
-    click.echo(f"{target}: {text:,} bytes of text, {len(image.read_only):,} read-only, {image.footprint:,} private", err=True)
+    click.echo(
+        f"{target}: {text:,} bytes of text, {len(image.read_only):,} read-only, {image.footprint:,} private", err=True
+    )
