@@ -153,7 +153,8 @@ class Image:
     def _lines(self) -> list[tuple[int, str, int]]:
         try:
             rows = _line_rows(self.elf) if self.elf else ()
-            return sorted(rows, key=lambda row: (row[0], row[2] > 0))  # where one sequence ends, another may begin
+            # of several rows for one address count the last that begins a statement, and no end of a sequence
+            return [row for _, row in sorted(rows, key=lambda pair: (pair[1][0], pair[0]))]
         except Exception:  # debug information serves messages only: damaged means absent
             return []
 
@@ -274,7 +275,8 @@ def _symbols(elf: Any) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
     return by_address["STT_FUNC"], by_address["STT_OBJECT"]
 
 
-def _line_rows(content: bytes) -> Iterator[tuple[int, str, int]]:
+def _line_rows(content: bytes) -> Iterator[tuple[int, tuple[int, str, int]]]:
+    """The rows of the line table, each with its rank among rows for the same address."""
     elf: Any = ELFFile(io.BytesIO(content))
     if not elf.has_dwarf_info():
         return
@@ -287,4 +289,5 @@ def _line_rows(content: bytes) -> Iterator[tuple[int, str, int]]:
             state = entry.state
             if state is not None and 0 <= state.file - first < len(files):
                 file = files[state.file - first].name.decode(errors="replace")
-                yield state.address, file, 0 if state.end_sequence else state.line
+                rank = 0 if state.end_sequence else 2 if state.is_stmt else 1
+                yield rank, (state.address, file, 0 if state.end_sequence else state.line)
