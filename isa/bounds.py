@@ -20,6 +20,7 @@ from .values import Known, Tracker, signed
 
 SPAN_LIMIT = 1 << 16  # bytes between the ends of a group
 SIZED_BY_RESULT = (Op.LOAD, Op.RESERVE)
+STACK = ("x", 2)
 WRITING = (Op.STORE, Op.ATOMIC, Op.CONDITIONAL)
 
 
@@ -34,12 +35,16 @@ class Access(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """Accesses of one block through one base; `low` and `high` are distances from it, `first` the pc of the first."""
+    """Accesses of one block through one base; `low` and `high` are distances from it, `first` the pc of the first.
+
+    `private`: nobody expects read-only bytes there, as something is written, or it is the stack.
+    """
 
     first: int
     low: int
     high: int
-    writes: bool
+    private: bool
+    count: int = 0
 
     @property
     def span(self) -> int:
@@ -77,8 +82,9 @@ def plan(block: Block) -> dict[int, tuple[Access, Group]]:
         high = low + access.size
         group = open_groups.get(access.address.base)
         if group is None or max(high, group.high) - min(low, group.low) > SPAN_LIMIT:
-            group = open_groups[access.address.base] = Group(access.pc, low, high, access.writes)
+            group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base == STACK)
         group.low, group.high = min(low, group.low), max(high, group.high)
-        group.writes |= access.writes
+        group.private |= access.writes
+        group.count += 1
         plans[access.pc] = access, group
     return plans

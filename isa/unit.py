@@ -19,14 +19,16 @@ from .image import Image
 from .liveness import EVERYTHING, Calls, effects_of
 from .machine import CANONICAL_NAN
 from .nans import Nan, States, advance, exposed, postpones, states_at_entry
-from .record import Cause, Op
+from .record import Cause, Op, Step
 from .registers import CARRIED, CONTEXT_TAG, GUEST_TAG, PARAMETERS, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
+from .values import signed
 
 INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
 STACK_SHORT = 3  # ... or at once, on an empty native stack
 FUEL_SHORT = 5  # ... or in the interpreter until the fuel ends
 LEAVING = ("call", "indirect")
+BARRIER = 'call void asm sideeffect "", ""()'  # in a cold block: LLVM shall not make its values where it is hot
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class Unit:
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
             self._show(exposed(located))
             body.postpones_nans = postpones(located)
-            Emitter(self).emit(located.instruction.steps)
+            UnitEmitter(self).emit(located.instruction.steps)
             advance(located, self.nans)
             self.remaining -= 1
         if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
@@ -268,6 +270,7 @@ class Unit:
             body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
         if back:
             self._set_fuel(self._fuel(back))
+        body.line(BARRIER)
         body.line(f"store i64 {pc}, ptr %exit_pc")
         body.line(f"store i64 {code}, ptr %exit_code")
         body.line("br label %unwind")
@@ -378,6 +381,7 @@ class Unit:
         body.label(unwound)
         self._return_code(back)
         body.label(strange)
+        body.line(BARRIER)
         self._set_fuel(self.registers.take(result, back))
         body.line(f"store i64 {back}, ptr %exit_pc")
         body.line(f"store i64 {INTERPRET}, ptr %exit_code")
@@ -524,26 +528,58 @@ class Unit:
 
     def _check(self, address: Value, access: Access, group: Group) -> None:
         """The check of a group, in private memory; loads may also all lie in the read-only bytes."""
-        body, image = self.body, self.layout.image
-        base = group.low - _signed(access.address.distance)
-        fits = self._within(address, base - image.private_start, self.layout.private_size - group.span)
-        go_on, exits = body.name("private"), self._exit_here()
-        if group.writes:
+        body = self.body
+        fits, exits, go_on = self._fits(address, access, group), self._exit_here(), body.name("private")
+        if group.private:
             body.branch(fits, go_on, exits, likely=True)
             body.label(go_on)
             return
         here = body.block
         mine = body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
-        other, shared = body.name("other"), body.name("shared")
-        body.branch(fits, go_on, other, likely=True)
-        body.label(other)
-        body.branch(self._within(address, base - image.ro_start, len(image.read_only) - group.span), shared, exits)
-        body.label(shared)
-        start = body.value(f"inttoptr i64 {self._space('read_only')} to ptr")
-        theirs = body.value(f"getelementptr i8, ptr {start}, i64 {-image.ro_start}")
+        theirs = self._read_only(address, access, group, fits, go_on, exits)
+        shared = body.block
         body.line(f"br label %{go_on}")
         body.label(go_on)
         self.deltas[group.first] = body.value(f"phi ptr [ {mine}, %{here} ], [ {theirs}, %{shared} ]")
+
+    def _fits(self, address: Value, access: Access, group: Group) -> Value:
+        """Whether a group lies in private memory."""
+        offset = group.low - signed(access.address.distance) - self.layout.image.private_start
+        return self._within(address, offset, self.layout.private_size - group.span)
+
+    def _read_only(
+        self, address: Value, access: Access, group: Group, fits: Value, go_on: str, exits: str
+    ) -> Value:
+        """Where a group is not private: the distance of the read-only bytes from the guest's addresses, as a ptr."""
+        body, image = self.body, self.layout.image
+        other, shared = body.name("other"), body.name("shared")
+        body.branch(fits, go_on, other, likely=True)
+        body.label(other)
+        offset = group.low - signed(access.address.distance) - image.ro_start
+        body.branch(self._within(address, offset, len(image.read_only) - group.span), shared, exits)
+        body.label(shared)
+        start = body.value(f"inttoptr i64 {self._space('read_only')} to ptr")
+        return body.value(f"getelementptr i8, ptr {start}, i64 {-image.ro_start}")
+
+    def load(self, address: Value, width: int) -> Value:
+        """A load. One that is alone in its group is done in each region apart, so that the usual one stays simple."""
+        access, group = self.plans[self.here.pc]
+        body = self.body
+        if access.address.base is None or group.private or group.count > 1:
+            return body.value(f"load i{width}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
+        fits, exits = self._fits(address, access, group), self._exit_here()
+        go_on, loaded = body.name("private"), body.name("loaded")
+        theirs = self._read_only(address, access, group, fits, go_on, exits)
+        place = body.value(f"getelementptr i8, ptr {theirs}, i64 {address}")
+        other = body.value(f"load i{width}, ptr {place}, align 1")
+        shared = body.block
+        body.line(f"br label %{loaded}")
+        body.label(go_on)
+        distance = body.value(f"add i64 {address}, {self.layout.displacement}")
+        usual = body.value(f"load i{width}, ptr {body.value(f'getelementptr i8, ptr %ctx, i64 {distance}')}, align 1")
+        body.line(f"br label %{loaded}")
+        body.label(loaded)
+        return body.value(f"phi i{width} [ {usual}, %{go_on} ], [ {other}, %{shared} ]")
 
     def _within(self, address: Value, offset: int, room: int) -> Value:
         """Whether `address + offset` is at most `room`, unsigned."""
@@ -580,8 +616,12 @@ class Unit:
             self._leave(str(pc), pc)
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
+class UnitEmitter(Emitter):
+    """An emitter that leaves loads to the unit."""
+
+    def _load(self, step: Step, address: Value) -> Value:
+        assert isinstance(self.machine, Unit)
+        return self.machine.load(address, step.width)
 
 
 def reachable(function: Function, entry: int) -> list[Block]:
