@@ -1,3 +1,4 @@
+# pyright: basic
 """What a translation worker does: LLVM IR text in, a relocatable ELF object for this host out."""
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
+
+import numpy as np
 
 from denali.isa.context import CONTEXT, SPACE
 from denali.isa.emit_float import SUPPORT, SUPPORT_NEEDS, emit_float, read_status, write_status
@@ -147,10 +149,10 @@ class Machine(Protocol):
         ...
 
 
-def field_offset(record: object, name: str) -> int:
+def field_offset(record: np.dtype[np.void], name: str) -> int:
     """Byte offset of a field of CONTEXT or SPACE."""
-    fields = record.fields  # type: ignore[attr-defined]
-    return fields[name][1]
+    assert record.fields is not None
+    return record.fields[name][1]
 
 
 def context_field(body: Body, context: Value, name: str) -> Value:
@@ -309,7 +311,7 @@ class Emitter:
         return self.machine.retired()
 
     def _float(self, step: Step, *values: Value) -> Value:
-        operation, rounding = step.attribute  # type: ignore[misc]
+        operation, rounding = cast("tuple[str, str | None]", step.attribute)
         sources = [(value, argument.width) for value, argument in zip(values, step.args, strict=True)]
         return emit_float(self.machine, operation, rounding, sources, step.width)
 
@@ -339,7 +341,7 @@ def module_text(functions: Sequence[str], declared: set[str]) -> str:
     """A module: the functions' text, the declarations they need and the small functions that these stand for."""
     defined = set(DEFINED.findall("\n".join(functions)))
     support = [SUPPORT[name] for name in sorted(declared & SUPPORT.keys())]
-    needed = declared - SUPPORT.keys() | (SUPPORT_NEEDS if support else set())
+    needed = declared - SUPPORT.keys() | (SUPPORT_NEEDS if support else frozenset[str]())
     missing = [name for name in sorted(needed) if DECLARED.findall(name)[0] not in defined]
     declarations = [f"declare {name}" for name in missing]
     return "\n".join([*support, *declarations, *functions, ATTRIBUTES, METADATA])

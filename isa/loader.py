@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,15 @@ class _Section:
     place: int = -1  # offset in the mapping; -1: not loaded
 
 
+class _Symbol(NamedTuple):
+    """A symbol; its place in the mapping is -1 when it is not here, its size 0 when it is no function."""
+
+    name: str
+    place: int
+    size: int
+    visible: bool
+
+
 def load(code: bytes, externals: Mapping[str, int] | None = None) -> Code:
     """Load an object and connect it to `externals` (name → host address).
 
@@ -96,8 +105,9 @@ def _load(code: bytes, externals: Mapping[str, int]) -> Code:
     except BaseException:
         _libc.munmap(address, size)
         raise
-    own = {name: address + place for name, place, _, visible in symbols if place >= 0 and name and visible}
-    _tell_perf([(address + place, size, name) for name, place, size, _ in symbols if size and place >= 0])
+    here = [symbol for symbol in symbols if symbol.place >= 0 and symbol.name]
+    own = {symbol.name: address + symbol.place for symbol in here if symbol.visible}
+    _tell_perf([(address + symbol.place, symbol.size, symbol.name) for symbol in here if symbol.size])
     return Code(address, size, own)
 
 
@@ -133,17 +143,18 @@ def _place(sections: list[_Section]) -> int:
     return -(-end // STUB) * STUB
 
 
-def _symbols(code: bytes, sections: list[_Section]) -> list[tuple[str, int, int, bool]]:
-    """Name, place in the mapping (-1: not here), size (of functions) and visibility of each symbol."""
+def _symbols(code: bytes, sections: list[_Section]) -> list[_Symbol]:
     table = next((s for s in sections if s.kind == 2), None)
     if table is None:
         return []
     names = sections[table.link].offset
-    result: list[tuple[str, int, int, bool]] = []
-    for name, info, _, index, value, size in SYMBOL.iter_unpack(code[table.offset : table.offset + table.size]):
+    result: list[_Symbol] = []
+    for start in range(table.offset, table.offset + table.size, SYMBOL.size):
+        entry: tuple[int, ...] = SYMBOL.unpack_from(code, start)
+        name, info, _, index, value, size = entry
         here = 0 < index < len(sections) and sections[index].place >= 0
         place = sections[index].place + value if here else -1
-        result.append((_text(code, names + name), place, size if info & 15 == FUNCTION else 0, info >> 4 > 0))
+        result.append(_Symbol(_text(code, names + name), place, size if info & 15 == FUNCTION else 0, info >> 4 > 0))
     return result
 
 
@@ -159,19 +170,23 @@ def _tables(code: bytes, sections: list[_Section]) -> list[tuple[_Section, Any]]
 def _slots(
     code: bytes,
     sections: list[_Section],
-    symbols: list[tuple[str, int, int, bool]],
+    symbols: list[_Symbol],
     externals: Mapping[str, int],
     end: int,
 ) -> dict[int, tuple[int, int]]:
     """For each symbol that is reached through a slot: the place of its stub, and its address or place."""
     slots: dict[int, tuple[int, int]] = {}
     for _, table in _tables(code, sections):
-        for kind, symbol in set(zip(table["kind"].tolist(), table["symbol"].tolist(), strict=True)):
-            name, place, _, _ = symbols[symbol]
-            if symbol not in slots and (place < 0 or kind in THROUGH_SLOT):
-                if place < 0 and name not in externals:
-                    raise Unloadable(f"it refers to {name or 'a section that is not loaded'!r}, which nobody provides")
-                slots[symbol] = (end + STUB * len(slots), externals[name] if place < 0 else ~place)
+        kinds: list[int] = table["kind"].tolist()
+        numbers: list[int] = table["symbol"].tolist()
+        for kind, number in set(zip(kinds, numbers, strict=True)):
+            symbol = symbols[number]
+            if number not in slots and (symbol.place < 0 or kind in THROUGH_SLOT):
+                if symbol.place < 0 and symbol.name not in externals:
+                    missing = symbol.name or "a section that is not loaded"
+                    raise Unloadable(f"it refers to {missing!r}, which nobody provides")
+                target = externals[symbol.name] if symbol.place < 0 else ~symbol.place
+                slots[number] = (end + STUB * len(slots), target)
     return slots
 
 
@@ -190,13 +205,13 @@ def _relocate(
     image: bytearray,
     code: bytes,
     sections: list[_Section],
-    symbols: list[tuple[str, int, int, bool]],
+    symbols: list[_Symbol],
     slots: dict[int, tuple[int, int]],
     address: int,
 ) -> None:
     for place, target in slots.values():
         struct.pack_into("<Q", image, place + 8, target if target >= 0 else address + ~target)
-    places = np.array([place for _, place, _, _ in symbols], np.int64)
+    places = np.array([symbol.place for symbol in symbols], np.int64)
     for section, table in _tables(code, sections):
         if len(table) and int(table["offset"].max()) + 4 > section.size:
             raise Unloadable(f"a relocation behind the end of {section.name}")
@@ -225,7 +240,7 @@ def _relocate_one(
     image: bytearray,
     at: int,
     kind: int,
-    symbol: tuple[str, int, int, bool],
+    symbol: _Symbol,
     slot: tuple[int, int],
     addend: int,
     address: int,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from denali.isa.cache import Cache
 from denali.isa.context import Status
 from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
-from denali.isa.worker import Failed, Request, Workers
+from denali.isa.worker import Answer, Failed, Request, Workers
 
 LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)  # count a0 up to a2, then ebreak
 
@@ -27,12 +28,10 @@ LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)  # cou
 class Broken(Workers):
     """Workers that fail every translation."""
 
-    def submit(self, request: Request):
+    def submit(self, request: Request) -> Future[Answer]:
         if request.kind == "runtime":
             return super().submit(request)
-        from concurrent.futures import Future
-
-        future = Future()
+        future = Future[Answer]()
         future.set_exception(Failed("no"))
         return future
 
@@ -132,7 +131,8 @@ def test_an_image_that_does_not_fit_is_refused(engine: Engine) -> None:
 def test_a_warm_start_does_not_load_llvm(fresh: Engine) -> None:
     fresh.space(Image.raw(LOOP), SIZE, 0).translate()
     program = (
-        "import sys; from denali.isa.engine import Engine; from denali.isa.image import Image; from denali.isa.cache import Cache\n"
+        "import sys; from denali.isa.engine import Engine; from denali.isa.image import Image\n"
+        "from denali.isa.cache import Cache\n"
         f"with Engine(Cache({str(fresh.cache.folder)!r})) as engine:\n"
         f"    space = engine.space(Image.raw({LOOP!r}), {SIZE}, 0); space.translate()\n"
         "    assert (space.table != space.miss).sum() == 1\n"

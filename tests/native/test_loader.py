@@ -1,3 +1,4 @@
+# pyright: basic
 """The loader: code that runs, is never writable and executable at once, and objects that are refused."""
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def test_a_closed_pool_opens_no_descriptors() -> None:
 def test_a_worker_ends_with_the_input() -> None:
     pool = Workers(1)
     pool.submit(Request("plan", image(), 8192)).result()
-    process = pool._all[0]._process
+    process = pool._all[0]._process  # pyright: ignore[reportPrivateUsage]
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(timeout=10) == 0

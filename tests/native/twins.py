@@ -1,4 +1,4 @@
-"""The same guest on two engines, the reference interpreter and native code, started alike and compared in everything."""
+"""The same guest on two engines, the reference interpreter and native code, started alike and compared in all."""
 
 from __future__ import annotations
 
