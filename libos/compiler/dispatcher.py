@@ -10,6 +10,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import TypingError
 from numba.core.typed_passes import (
     AnnotateTypes,
     BaseNativeLowering,
@@ -97,6 +98,9 @@ def compile_function(function, args, return_type=None, context=None, local_types
     )
 
 
+compiling: list = []  # the functions being compiled, outermost first; what failed stays, for the message
+
+
 class GuestFunction(Dispatcher):
     """A plain function as a guest's function, compiled once for each combination of argument types."""
 
@@ -123,7 +127,10 @@ class GuestFunction(Dispatcher):
 
     def get_call_template(self, args, kws):
         """Compile for these arguments; constants count as values of their type, so that one copy serves all."""
-        signature, args = self._compiler.fold_argument_types(args, kws)
+        try:
+            signature, args = self._compiler.fold_argument_types(args, kws)
+        except TypeError as error:
+            raise TypingError(f"{self.py_func.__name__}: {error}") from error
         args = tuple(general(a) for a in args)
         self.compile(args)
         signatures = [result.signature for result in self.overloads.values()]
@@ -134,8 +141,10 @@ class GuestFunction(Dispatcher):
         """Compile for a tuple of argument types, unless that is done."""
         args = tuple(sig.args) if isinstance(sig, typing.Signature) else tuple(sig)
         if args not in self.overloads:
+            compiling.append(self.py_func)
             with self._compiling_counter:
                 result = compile_function(self.py_func, args)
+            compiling.pop()
             self.overloads[args] = result
             target.target_context.insert_user_function(result.fndesc, result.fndesc, [result.library])
         return self.overloads[args]

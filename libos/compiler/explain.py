@@ -9,40 +9,68 @@ from pathlib import Path
 
 from denali.libos.compiler.errors import CompileError
 
-PLACE = re.compile(r'File "([^"]+)", line (\d+)')
+PLACE = re.compile(r'File "([^"]+)", line (\d+)|(?:at|in) (/\S+\.py) \((\d+)\)')
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-NOISE = re.compile(
-    r"^(Failed in|During|File|\^|There are|Overload of|Overload in|def |Rejected|With argument|\* |- |@|<source|"
-    r"Known signatures|Enable|This error|This is|If you|https?:|To see|Please|You may|Unfortunately|Traceback|\.\.\.)"
-)
-HINTS = {
-    "NRT required": "this needs a heap: use `machine.buffer(n)`, a view, or a module-level array",
-    "unresolved": "",
-    "needs CPython": "this needs CPython, which a guest does not have",
-    "cannot allocate": "",
-}
+HEAP = "this needs a heap: use a tuple, `machine.buffer(n)`, a view, or a module-level array"
+VALUES = "module-level values that a guest can use are numbers, bytes, tuples, numpy arrays, enumerations and functions"
+
+# What numba says, and what we say instead; {n} is the n-th group.
+SENTENCES = [
+    (r"(machine\.\w+ wants [^\n]*)", "{0}"),
+    (r"(np\.frombuffer takes [^\n]*)", "{0}"),
+    (r"(a \w+ needs a heap[^\n]*)", "{0}"),
+    (r"NRT required", HEAP),
+    (r"Cannot modify readonly array", "this array is read-only"),
+    (r"Untyped global name '(\w+)':[^\n]*Numba type of <class '([^']+)'>", "`{0}` is a {1}: " + VALUES),
+    (r"reflected (\w+)\([^\n]*assigned to variable '(\w+)' in globals", "`{1}` is a {0}: " + VALUES),
+    (r"array\(pyobject", "an array of Python objects cannot be in a guest"),
+    (r"Unknown attribute '(\w+)' of type Module\(<module '([^']+)'", "a guest has no `{1}.{0}`"),
+    (r"(NameError: [^\n]*)", "{0}"),
+    (r"(Can't unify return type[^\n]*)", "{0}; a function returns one type"),
+    (r"(Cannot unify [^\n]*)", "{0}; a variable has one type"),
+    (r"No implementation of function Function\((?:<[^>]*'(\w+)'>|<[\w-]+ (?:function |class )?'?([\w.]+)'?>)[^\n]*"
+     r"found for signature:\s+>>> ([^\n]*)", "a guest has no {2}"),
+    (r"No implementation of function[^>]*[^\n]*\s+>>> ([^\n]*)", "a guest has no {0}"),
+]  # fmt: skip
 
 
-def explain(error: BaseException, path: Path) -> CompileError:
-    """The deepest place in code that is not numba's, and the first line that says something."""
+def explain(error: BaseException, path: Path, compiling: list) -> CompileError:
+    """The deepest place in code that is not numba's, and the sentence; `compiling`: the functions it was busy with."""
     text = COLOUR.sub("", str(error))
-    places = [(f, int(n)) for f, n in PLACE.findall(text) if "/numba/" not in f and "/numpy/" not in f]
-    loc = getattr(error, "loc", None)
-    if loc is not None and not places:
-        places = [(loc.filename, loc.line)]
-    if not places:
-        frames = traceback.extract_tb(error.__traceback__)
-        places = [(f.filename, f.lineno or 0) for f in frames if Path(f.filename).name == path.name]
-    file, line = places[-1] if places else (str(path), 0)
-    file = str(path) if Path(file).name == path.name else file
+    file, line = place(error, text, path) or (str(path), 0)
+    if not line and compiling:
+        code = compiling[-1].__code__
+        file, line = code.co_filename, code.co_firstlineno
     return CompileError(file, line, sentence(error, text))
 
 
+def place(error: BaseException, text: str, path: Path) -> tuple[str, int] | None:
+    """The last place that the message or the traceback names outside numba and this package."""
+    if isinstance(error, SyntaxError):
+        return error.filename or str(path), error.lineno or 0
+    named = [(a or c, int(b or d)) for a, b, c, d in PLACE.findall(text)]
+    frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
+    loc = getattr(error, "loc", None)
+    if loc is not None:
+        frames.append((loc.filename, loc.line))
+    for places in (named, frames):
+        ours = [(f, n) for f, n in places if not re.search(r"/numba/|/numpy/|/llvmlite/|libos/compiler/|<frozen", f)]
+        if ours:
+            file, line = ours[-1]
+            return (str(path) if Path(file).name == path.name else file), line
+    return None
+
+
 def sentence(error: BaseException, text: str) -> str:
-    """One line of the message, with advice where we have some."""
-    for mark, advice in HINTS.items():
-        if mark in text and advice:
-            return advice
-    lines = [line.strip() for line in text.splitlines()]
-    telling = [line for line in lines if line and not NOISE.match(line)]
-    return telling[0] if telling else f"{type(error).__name__}: {lines[0] if lines else ''}"
+    """One line: ours where we have one for what numba says, else the first line of its message."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    for pattern, words in SENTENCES:
+        found = re.search(pattern, text)
+        if found:
+            return words.format(*found.groups())
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Failed in")]
+    from numba.core.errors import NumbaError
+
+    name = "" if isinstance(error, NumbaError) else f"{type(error).__name__}: "
+    return name + (lines[0] if lines else "no reason given")

@@ -7,6 +7,8 @@ instruction and a return. The registers page is where the thread pointer points.
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -117,7 +119,7 @@ def guest(function, *kinds: str, result=types.int64):
 
             return result(*args), generate
 
-        names = ", ".join(f"a{i}" for i in range(len(kinds)))
+        names = ", ".join(inspect.signature(function).parameters)
         space = {"typed": typed}
         exec(f"def {function.__name__}(typing_context, {names}): return typed(typing_context, {names})", space)
         replacements[function] = intrinsic(space[function.__name__])

@@ -17,6 +17,7 @@ from numba.core.base import BaseContext
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import UnsupportedError
 from numba.core.imputils import Registry as LoweringRegistry
 from numba.core.options import TargetOptions
 from numba.core.target_extension import Generic, dispatcher_registry, jit_registry, target_registry
@@ -187,6 +188,12 @@ class TargetContext(BaseContext):
 
     def declare_env_global(self, module, envname):
         """A guest has no Python environment."""
+
+    def build_list(self, builder, *_):
+        """Not offered: a guest has no heap."""
+        raise UnsupportedError("a list needs a heap: use a tuple, `machine.buffer(n)` or a module-level array")
+
+    build_set = build_map = build_list
 
     def get_python_api(self, builder):
         """A guest has no CPython."""

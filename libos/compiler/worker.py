@@ -70,9 +70,12 @@ def compile_module(module, say) -> bytes:
 
 def explain(error: BaseException, path: Path) -> CompileError:
     """Any failure as one message with a place."""
-    from denali.libos.compiler.explain import explain as explain_numba
+    if isinstance(error, CompileError):
+        return error
+    from denali.libos.compiler import explain as numba_errors
+    from denali.libos.compiler.dispatcher import compiling
 
-    return error if isinstance(error, CompileError) else explain_numba(error, path)
+    return numba_errors.explain(error, path, compiling)
 
 
 def main(arguments: list[str]) -> int:
