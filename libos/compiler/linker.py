@@ -17,9 +17,10 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
 from denali.isa.elf import write_elf
-from denali.isa.image import Segment, Symbol
+from denali.isa.image import Image, Segment, Symbol
 from denali.isa.virtual import CUSTOM_0, Service
 from denali.libos.compiler import relocations as rel
+from denali.libos.compiler.errors import CompileError
 
 TEXT_BASE, PAGE = 0x10000, 4096
 ALLOC, WRITE, EXECUTE = 2, 1, 4
@@ -82,7 +83,19 @@ class Linker:
         debug = {s.name: bytes(s.data) for s in self.sections.values() if s.name in KEPT_DEBUG}
         start = next(self._address(s) for s in self.symbols if s.name == entry)
         functions, objects = self._exported("STT_FUNC"), self._exported("STT_OBJECT")
-        return write_elf(segments, entry=start, functions=functions, objects=objects, sections=debug)
+        image = write_elf(segments, entry=start, functions=functions, objects=objects, sections=debug)
+        self._refuse_missing(elf, image)
+        return image
+
+    def _refuse_missing(self, elf: Any, image: bytes) -> None:
+        """Name the place of a call of a function that a guest does not have."""
+        for name in missing(self.content):
+            text = next(s for s in self.sections.values() if s.flags & EXECUTE)
+            for table in elf.iter_sections():
+                if isinstance(table, RelocationSection) and table["sh_info"] == text.index:
+                    calls = [r for r in table.iter_relocations() if self.symbols[r["r_info_sym"]].name == name]
+                    at = Image.from_elf(image, "service").line_at(text.address + calls[0]["r_offset"]) or ("?", 0)
+                    raise CompileError(*at, f"a guest has no `{name}`")
 
     def _read(self, elf: Any) -> None:
         for index, section in enumerate(elf.iter_sections()):
@@ -178,15 +191,17 @@ def flatten(part: Part) -> bytes:
     return bytes(flat)
 
 
-def service_number(name: str) -> int:
-    """The virtual instruction behind an external symbol.
+SERVICE = re.compile(r"denali\.(?:service\.(\d+)|fail)")
 
-    Raises:
-        CannotLink: the symbol is none; something was compiled that needs a library function.
-    """
-    if name == "denali.fail":
-        return int(Service.FAIL)
-    match = re.fullmatch(r"denali\.service\.(\d+)", name)
-    if match is None:
-        raise rel.CannotLink(f"{name}: a guest has no such function")
-    return int(match[1])
+
+def missing(content: bytes) -> list[str]:
+    """The functions that an object file wants and the machine does not have."""
+    elf: Any = ELFFile(io.BytesIO(content))
+    symbols = elf.get_section_by_name(".symtab").iter_symbols()
+    return [s.name for s in symbols if s["st_shndx"] == "SHN_UNDEF" and s.name and not SERVICE.fullmatch(s.name)]
+
+
+def service_number(name: str) -> int:
+    """The virtual instruction behind an external symbol; any other is refused later, when the line is known."""
+    match = SERVICE.fullmatch(name)
+    return int(Service.FAIL if match is None or match[1] is None else match[1])

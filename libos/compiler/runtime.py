@@ -161,8 +161,11 @@ KEPT = ("memcpy", "memmove", "memset", "memcmp")
 
 
 def start(main: str, kind: str) -> str:
-    """`_start`: call the service's main (which returns LLVM type `kind`, `void` for nothing), exit with its value."""
-    call = f'call {"ptr" if kind == "void" else kind} @"{main}"()'
+    """`_start`: call the service's main (which returns LLVM type `kind`, `void` for nothing), exit with its value.
+
+    Main is not inlined: `_start` has no lines of its own, so LLVM would drop main's.
+    """
+    call = f'call {"ptr" if kind == "void" else kind} @"{main}"() noinline'
     declare = f'declare {"ptr" if kind == "void" else kind} @"{main}"()'
     if kind == "void":
         status, value = "  " + call, "0"

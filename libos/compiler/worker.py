@@ -46,9 +46,8 @@ def compile_module(module, say) -> bytes:
     from numba.core import types
     from numba.core.target_extension import target_override
 
-    from denali.libos.compiler import codegen, runtime
+    from denali.libos.compiler import runtime
     from denali.libos.compiler.dispatcher import GuestFunction
-    from denali.libos.compiler.linker import Linker
     from denali.libos.compiler.target import target
 
     main = getattr(module, "main", None)
@@ -63,9 +62,22 @@ def compile_module(module, say) -> bytes:
     returned = "void" if kind is types.none else str(context.get_return_type(kind))
     start = runtime.start(result.fndesc.mangled_name, returned)
     say(f"optimising {len(context.codegen().modules)} modules")
-    whole = codegen.link(context.codegen(), [start, runtime.MEMORY], {"_start", *runtime.KEPT})
-    say("generating code")
-    return Linker(codegen.emit(context.codegen(), whole), context.names.of).link("_start")
+    return link(context, [start, runtime.MEMORY], say)
+
+
+def link(context, texts: list[str], say) -> bytes:
+    """The image; functions that only the generated code asks for are supplied in a second round."""
+    from denali.libos.compiler import codegen, mathematics, runtime
+    from denali.libos.compiler.linker import Linker, missing
+
+    collected, keep = context.codegen(), {"_start", *runtime.KEPT}
+    content = codegen.emit(collected, codegen.link(collected, texts, keep))
+    supplied = mathematics.supply(missing(content))
+    if supplied:
+        say("adding parts of the library")
+        content = codegen.emit(collected, codegen.link(collected, texts + supplied, keep | set(mathematics.SUPPLIED)))
+    say("linking")
+    return Linker(content, context.names.of).link("_start")
 
 
 def explain(error: BaseException, path: Path) -> CompileError:
