@@ -24,6 +24,7 @@ MOST = 64  # chunks a guest
 _DATA = CHUNK.fields["data"][1]
 _WHOLE = CHUNK.itemsize
 _SIZE = _WHOLE - _DATA
+BYTES = MOST * _SIZE  # the most that is kept of one guest
 
 
 @native

@@ -38,6 +38,7 @@ BIRTH = np.dtype(
         ("turn", "<i8"),
         ("gateway", "<i8"),
         ("piped", "<i8"),
+        ("held", "<i8"),  # do not start it yet
         ("seeds", "<i8"),  # host address of two random words for each guest
     ]
 )
@@ -99,8 +100,20 @@ def spawn(kernel_address: int, birth_address: int, count: int) -> int:
         _fill_guest(kernel, birth, number, address, first)
         kernel.count += 1
         kernel.alive += 1
-        ready(kernel, number)
+        guest_at(kernel, number).state = State.HELD
+        if not birth.held:
+            ready(kernel, number)
     return count
+
+
+@entry
+def start(kernel_address: int, number: int) -> bool:
+    """Start a guest that is held; whether it was."""
+    kernel = kernel_at(kernel_address)
+    if guest_at(kernel, number).state != State.HELD:
+        return False
+    ready(kernel, number)
+    return True
 
 
 @native
@@ -124,6 +137,15 @@ def kill(kernel_address: int, number: int, end: int) -> bool:
         return False
     stop(kernel, number, end)
     return True
+
+
+@entry
+def stop_all(kernel_address: int, end: int) -> None:
+    """Stop every living guest."""
+    kernel = kernel_at(kernel_address)
+    for number in range(kernel.count):
+        if alive(kernel, number):
+            stop(kernel, number, end)
 
 
 @entry

@@ -51,8 +51,7 @@ def destination(kernel: Any, frame: Any) -> int:
 @native
 def alive(kernel: Any, number: int) -> bool:
     """Whether a guest of the table lives."""
-    state = guest_at(kernel, number).state
-    return state == State.READY or state == State.RUNNING or state == State.IDLE
+    return State.HELD <= guest_at(kernel, number).state <= State.IDLE
 
 
 @native

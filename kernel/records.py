@@ -22,11 +22,12 @@ class State(enum.IntEnum):
     """Where a guest is in its life."""
 
     ABSENT = 0  # no guest has had this number yet
-    READY = 1  # waits for its turn
-    RUNNING = 2
-    IDLE = 3  # waits for an event or for a time
-    STOPPED = 4  # over; its memory is still there to be looked at
-    GONE = 5  # over, its frames are back in the pool
+    HELD = 1  # made, and not started
+    READY = 2  # waits for its turn
+    RUNNING = 3
+    IDLE = 4  # waits for an event or for a time
+    STOPPED = 5  # over; its memory is still there to be looked at
+    GONE = 6  # over, its frames are back in the pool
 
 
 class End(enum.IntEnum):
@@ -98,7 +99,9 @@ GUEST = np.dtype(
     align=True,
 )
 
-POOL = np.dtype([("items", "<i8"), ("size", "<i8"), ("capacity", "<i8"), ("fresh", "<i8"), ("head", "<i8"), ("free", "<i8")])
+POOL = np.dtype(
+    [("items", "<i8"), ("size", "<i8"), ("capacity", "<i8"), ("fresh", "<i8"), ("head", "<i8"), ("free", "<i8")]
+)
 PACKET = np.dtype([("next", "<i8"), ("length", "<i4"), ("sender", "<i4"), ("data", "u1", 1520)])
 CHUNK = np.dtype([("next", "<i8"), ("start", "<i4"), ("end", "<i4"), ("data", "u1", 240)])
 

@@ -49,7 +49,7 @@ class Phase(enum.IntEnum):
 
 
 @native
-def _reset(kernel: Any, index: int, phase: int) -> None:
+def reset_stream(kernel: Any, index: int, phase: int) -> None:
     """Reset a stream's connection; it is in `phase` then."""
     stream = stream_at(kernel, index)
     host.reset_descriptor(stream.descriptor, kernel.scratch)
@@ -84,7 +84,7 @@ def _make_room(kernel: Any) -> bool:
         return True
     for index in range(pool.fresh):
         if stream_at(kernel, index).state == Phase.LINGERING:
-            _reset(kernel, index, Phase.FREE)
+            reset_stream(kernel, index, Phase.FREE)
             give(kernel.streams, index)
             return True
     return False
@@ -194,7 +194,7 @@ def _failed(kernel: Any, index: int) -> int:
     reason = host.error()
     if reason == host.EAGAIN or reason == host.EINTR:
         return -1
-    _reset(kernel, index, Phase.BROKEN)
+    reset_stream(kernel, index, Phase.BROKEN)
     return -2
 
 
@@ -206,7 +206,7 @@ def close(kernel: Any, index: int, how: int) -> None:
         if how != Closing.HALF:
             _free(kernel, index)
     elif how == Closing.RESET:
-        _reset(kernel, index, Phase.FREE)
+        reset_stream(kernel, index, Phase.FREE)
         _free(kernel, index)
     else:
         host.shutdown(stream.descriptor, host.SHUT_WR)
@@ -228,7 +228,7 @@ def _drain(kernel: Any, index: int) -> None:
             host.close(descriptor)
             _free(kernel, index)
             return
-    _reset(kernel, index, Phase.FREE)
+    reset_stream(kernel, index, Phase.FREE)
     _free(kernel, index)
 
 
@@ -241,7 +241,7 @@ def break_streams(kernel: Any, number: int) -> None:
     for index in range(pool_at(kernel.streams).fresh):
         stream = stream_at(kernel, index)
         if stream.state == Phase.OPEN and (everything or stream.guest == number):
-            _reset(kernel, index, Phase.BROKEN)
+            reset_stream(kernel, index, Phase.BROKEN)
     raise_stream_event(kernel)
 
 

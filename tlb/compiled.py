@@ -8,6 +8,8 @@ unnoticed. Here the key is the text of the whole package of the function and of 
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,9 +18,9 @@ from typing import Any
 import numba
 from numba.core import ccallback
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
-from platformdirs import user_cache_path
 
 from denali.isa import context, record, virtual
+from denali.isa.cache import Cache
 
 _HERE = Path(__file__).resolve().parent
 
@@ -33,6 +35,19 @@ def stamp(folder: Path) -> str:
     return digest.hexdigest()
 
 
+@cache
+def _private_folder(folder: Path) -> str:
+    """The folder, if it is this user's alone: what lies in it is run."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+            return str(folder)
+    except OSError:
+        pass
+    return tempfile.mkdtemp(prefix="denali-")
+
+
 class _Locator(_CacheLocator):
     """Says where the machine code of a function is kept, and what makes it stale."""
 
@@ -41,8 +56,8 @@ class _Locator(_CacheLocator):
         self._line = function.__code__.co_firstlineno
 
     def get_cache_path(self) -> str:
-        """One folder for each state of the sources."""
-        return str(user_cache_path("denali-py") / "native" / self._stamp[:16])
+        """One folder for each state of the sources; one of no duration where others could write to it."""
+        return _private_folder(Cache().folder / f"numba-{self._stamp[:16]}")
 
     def get_source_stamp(self) -> str:
         """The digest of the sources."""

@@ -83,6 +83,11 @@ def readable(context: int, space: Any, address: int, count: int) -> int:
     return writable(context, space, address, count)
 
 
+def context_record(memory: np.ndarray, offset: int) -> Any:
+    """The context of the guest whose run starts at `offset` of the pool, for Python."""
+    return memory[offset : offset + CONTEXT_SIZE].view(CONTEXT)[0]
+
+
 def locate(memory: np.ndarray, offset: int, private_start: int, address: int, count: int, private_size: int) -> Any:
     """The host's view of `count` bytes of private memory of the guest whose run starts at `offset` of the pool.
 

@@ -1,0 +1,194 @@
+"""A guest as Python holds it: a number in a kernel, and the questions one may ask about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from denali.isa.image import Image
+from denali.isa.virtual import address_of
+
+from .records import End, State
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+COUNTERS = (
+    "turns",
+    "frames_sent",
+    "frames_received",
+    "bytes_sent",
+    "bytes_received",
+    "sent_to_nobody",
+    "sent_to_full",
+    "sent_spoofed",
+    "missed",
+    "events",
+    "console_bytes",
+    "console_lost",
+)
+
+
+@dataclass(slots=True)
+class Birth:
+    """What the guests of one spawn have in common."""
+
+    image: Image
+    private_size: int
+    frames: int
+    fuel: int
+
+
+@dataclass(slots=True)
+class Ending:
+    """What is left of a guest that is over."""
+
+    end: End
+    exit_status: int | None
+    message: str | None
+    console: bytes
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Guest:
+    """One guest; every method may be called from any thread."""
+
+    kernel: Kernel
+    number: int
+    birth: Birth
+
+    def __repr__(self) -> str:
+        return f"<guest {self.number} ({self.birth.image.name}): {self.state.name.lower()}>"
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address on the virtual network."""
+        return socket.inet_ntoa(address_of(self.number).to_bytes(4, "big"))
+
+    @property
+    def image(self) -> Image:
+        """Its program."""
+        return self.birth.image
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its private memory."""
+        return self.birth.private_size
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life, at this moment."""
+        return State(int(self.kernel.tables.guests["state"][self.number]))
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it lives."""
+        return self.kernel.endings.get(self.number)
+
+    @property
+    def exit_status(self) -> int | None:
+        """What it said when it exited; None otherwise."""
+        return self.ending.exit_status if self.ending else None
+
+    @property
+    def message(self) -> str | None:
+        """One line on why it was stopped; None while it lives and after an exit."""
+        return self.ending.message if self.ending else None
+
+    def start(self) -> None:
+        """Let a guest that was spawned with `start=False` run."""
+        self.kernel.start(self)
+
+    def kill(self) -> None:
+        """End its life; nothing happens to one that is over."""
+        self.kernel.kill(self)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is over; False when `timeout` seconds passed first."""
+        return self.kernel.wait([self], timeout)
+
+    async def ended(self) -> Ending:
+        """Wait until it is over, without blocking the event loop."""
+        await asyncio.wrap_future(self.kernel.when_over([self]))
+        assert self.ending is not None
+        return self.ending
+
+    def console(self) -> bytes:
+        """What it wrote, as far as the kernel still keeps it: the last 15 KiB."""
+        return self.kernel.console(self)
+
+    def metrics(self) -> dict[str, int]:
+        """Its counters, and `retired`: the instructions it has executed."""
+        record = self.kernel.tables.guests[self.number]
+        counters = {name: int(record[name]) for name in COUNTERS}
+        return counters | {"retired": self.birth.fuel - int(record["fuel"])}
+
+    def read_memory(self, address: int, count: int) -> bytes:
+        """`count` bytes of its memory, private or read-only.
+
+        Raises:
+            ValueError: they are not all in one region of it, or it is over.
+        """
+        return self.kernel.read_memory(self, address, count)
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Change its private memory.
+
+        Raises:
+            ValueError: not all of it is inside, or it is over.
+        """
+        self.kernel.write_memory(self, address, data)
+
+    def read(self, symbol: str) -> bytes:
+        """The bytes of a data object of its image, e.g. `module.variable`.
+
+        Raises:
+            KeyError: its image has no such object.
+        """
+        found = self.image.object(symbol)
+        return self.read_memory(found.start, found.size)
+
+    def write(self, symbol: str, data: bytes) -> None:
+        """Change a data object from its first byte on.
+
+        Raises:
+            KeyError: its image has no such object.
+            ValueError: it is shorter than `data`.
+        """
+        found = self.image.object(symbol)
+        if len(data) > found.size:
+            raise ValueError(f"{symbol} has {found.size} bytes, not {len(data)}")
+        self.write_memory(found.start, data)
+
+    def connect(self, port: int = 80) -> socket.socket:
+        """A stream to one of its ports, through the gateway; see `Kernel.connect`."""
+        return self.kernel.connect(self, port)
+
+    def request(self, data: bytes, port: int = 80, timeout: float | None = 10) -> bytes:
+        """Send `data` to one of its ports and read until it closes.
+
+        Raises:
+            ConnectionError: it does not live, does not listen, or resets the connection.
+            TimeoutError: nothing came for `timeout` seconds.
+        """
+        with self.connect(port) as stream:
+            stream.settimeout(timeout)
+            stream.sendall(data)
+            answer = b"".join(iter(lambda: stream.recv(65536), b""))
+        if not answer:
+            raise ConnectionResetError(f"guest {self.number} closed port {port} without an answer")
+        return answer
+
+    async def request_async(self, data: bytes, port: int = 80) -> bytes:
+        """`request` for asyncio."""
+        stream = await asyncio.to_thread(self.connect, port)
+        reader, writer = await asyncio.open_connection(sock=stream)
+        with contextlib.closing(writer):
+            writer.write(data)
+            answer = await reader.read()
+        if not answer:
+            raise ConnectionResetError(f"guest {self.number} closed port {port} without an answer")
+        return answer

@@ -1,0 +1,122 @@
+"""The memory of the native kernel, and the laws that hold in it between turns."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from denali.tlb.frames import Frames
+
+from .pool import Pool
+from .records import ARRIVAL, ARRIVALS, CHUNK, DOOR, GUEST, KERNEL, NOBODY, PACKET, SCRATCH, STREAM, State
+from .streams import Phase
+from .timers import new_wheel
+
+DOORS = 64
+STREAMS = 4096
+_ALIVE = (State.HELD, State.READY, State.RUNNING, State.IDLE)
+
+
+class Tables:
+    """Owns the records and pools that native code knows by address, and the two descriptors of the loop."""
+
+    def __init__(self, *, capacity: int, frames: int, packets: int, chunks: int, virtual: bool) -> None:
+        self.frames = Frames(frames)
+        self.guests = np.zeros(capacity, GUEST)
+        self.packets, self.chunks, self.streams = Pool(PACKET, packets), Pool(CHUNK, chunks), Pool(STREAM, STREAMS)
+        self.doors, self.arrivals, self.wheel = np.zeros(DOORS, DOOR), np.zeros(ARRIVALS, ARRIVAL), new_wheel()
+        self.scratch = np.zeros(SCRATCH, np.uint8)
+        self.poller, self.alarm = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.record: Any = np.zeros(1, KERNEL)
+        self.address: int = self.record.ctypes.data
+        self._fill(virtual=virtual)
+
+    def _fill(self, *, virtual: bool) -> None:
+        record = self.record[0]
+        arrays = ("guests", "doors", "arrivals", "wheel", "scratch")
+        pools = ("frames", "packets", "chunks", "streams")
+        for name in arrays:
+            record[name] = getattr(self, name).ctypes.data
+        for name in pools:
+            record[name] = getattr(self, name).address
+        for name in ("ready_head", "ready_tail", "urgent_head", "urgent_tail", "stopped_head", "gateway"):
+            record[name] = NOBODY
+        record["capacity"], record["count"] = len(self.guests), 1
+        record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
+        record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+    def ring(self) -> None:
+        """Have the loop leave native code; any thread may ask."""
+        self.record["attention"] = 1
+        os.eventfd_write(self.alarm, 1)
+
+    def close(self) -> None:
+        """Close the descriptors of the loop; the loop does not run."""
+        self.poller.close()
+        os.close(self.alarm)
+
+    def check(self) -> None:
+        """Assert the laws of frames, packets, text, streams and timers; between turns only."""
+        self.frames.check()
+        numbers = np.arange(int(self.record["count"][0]))
+        guests = self.guests[numbers]
+        living = np.isin(guests["state"], _ALIVE)
+        assert int(living.sum()) == int(self.record["alive"][0]), "the count of living guests is wrong"
+        self._check_frames(numbers, guests)
+        self._check_packets(numbers, living)
+        self._check_chunks(numbers)
+        self._check_streams(numbers)
+        self._check_timers(guests)
+
+    def _check_frames(self, numbers: Any, guests: Any) -> None:
+        held = np.bincount(self.frames.holder, minlength=len(numbers) + 1)[1:]
+        stopped = guests["state"] == State.STOPPED
+        due = np.where(np.isin(guests["state"], _ALIVE) | stopped, guests["frames"], 0)
+        assert (held == due).all(), f"guests {numbers[held != due][:5]} hold other frames than they should"
+
+    def _check_packets(self, numbers: Any, living: Any) -> None:
+        self.packets.check()
+        queued, senders = list[int](), Counter[int]()
+        for number in numbers.tolist():
+            guest, index, length = self.guests[number], int(self.guests["queue_head"][number]), 0
+            while index != NOBODY and living[number]:
+                queued.append(index)
+                senders[int(self.packets.items["sender"][index])] += 1
+                index, length = int(self.packets.items["next"][index]), length + 1
+            assert length == guest["queue_length"], f"guest {number} has {length} frames waiting, not as counted"
+        _check_held(self.packets, queued)
+        for number in numbers.tolist():
+            assert senders[number] == self.guests["outstanding"][number], f"credit of guest {number} is wrong"
+
+    def _check_chunks(self, numbers: Any) -> None:
+        self.chunks.check()
+        held = list[int]()
+        for number in numbers.tolist():
+            index = int(self.guests["console_head"][number]) if self.guests["turn"][number] else NOBODY
+            while index != NOBODY:
+                held.append(index)
+                index = int(self.chunks.items["next"][index])
+        _check_held(self.chunks, held)
+
+    def _check_streams(self, numbers: Any) -> None:
+        self.streams.check()
+        state, target = self.streams.items["state"], self.streams.items["guest"]
+        _check_held(self.streams, np.flatnonzero(state != Phase.FREE).tolist())
+        leading = np.bincount(target[state == Phase.OPEN], minlength=len(numbers))
+        assert (leading == self.guests["streams"][numbers]).all(), "a guest's count of streams is wrong"
+
+    def _check_timers(self, guests: Any) -> None:
+        sleeping = (guests["turn"] > 0) & (guests["timer_slot"] != NOBODY)
+        assert (guests["state"][sleeping] == State.IDLE).all(), "somebody has a timer and is not idle"
+        assert int(sleeping.sum()) == int(self.wheel["sleepers"].sum()), "the wheel's count of sleepers is wrong"
+
+
+def _check_held(pool: Pool, held: list[int]) -> None:
+    """Every item is held once, or free."""
+    everything = sorted(held + pool.unheld())
+    assert everything == list(range(len(pool.items))), f"{len(held)} of {len(everything)} items are held twice or lost"
