@@ -1,0 +1,60 @@
+"""Random instructions do on every engine what they do on qemu: registers, memory, flags and all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import engines
+import pytest
+
+from denali.isa.record import Cause
+
+from . import oracles, streams
+
+
+def on_engine(engine: str, stream: streams.Stream) -> bytes:
+    """The blocks that one of our engines leaves; it stops at the first system call."""
+    size = -(-stream.size // 4096) * 4096 + 4096
+    outcome = engines.run(engine, stream.image, fuel=10**9, private_size=size)
+    assert outcome.cause is Cause.ENVIRONMENT_CALL, f"{outcome.cause!r} at {outcome.pc:#x}, value {outcome.value:#x}"
+    return outcome.memory[: stream.size]
+
+
+def on_qemu(stream: streams.Stream, folder: Path) -> bytes:
+    """The blocks that qemu-riscv64 leaves."""
+    file = folder / "stream.elf"
+    file.write_bytes(stream.elf)
+    file.chmod(0o700)
+    command = [oracles.tool(oracles.QEMU), "-cpu", "rv64,zba=true,zbb=true,zbs=true", str(file)]
+    return subprocess.run(command, capture_output=True, check=True, timeout=250, env={**os.environ}).stdout
+
+
+def compare(stream: streams.Stream, folder: Path, tried: Sequence[str] = engines.ENGINES) -> None:
+    expected = on_qemu(stream, folder)
+    for engine in tried:
+        wrong = stream.differences(on_engine(engine, stream), expected)
+        count = f"{engine}: {len(wrong)} of {len(stream.cases)} cases differ"
+        assert not wrong, count + " (ours, theirs):\n" + "\n".join(wrong[:8])
+
+
+@oracles.needs(oracles.QEMU)
+@pytest.mark.parametrize("group", sorted(set(streams.GROUPS)))
+def test_each_instruction_does_what_it_does_on_qemu(group: str, tmp_path: Path) -> None:
+    members = [one for one in streams.POOL if one.extension == group]
+    compare(streams.each(members, times=3), tmp_path)
+
+
+@oracles.needs(oracles.QEMU)
+@pytest.mark.parametrize("seed", range(2))
+def test_random_instructions_do_what_they_do_on_qemu(seed: int, tmp_path: Path) -> None:
+    compare(streams.make(seed, cases=100), tmp_path)
+
+
+@pytest.mark.full
+@oracles.needs(oracles.QEMU)
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_many_random_instructions_do_what_they_do_on_qemu(seed: int, tmp_path: Path) -> None:
+    compare(streams.make(seed, cases=4000, length=12), tmp_path, ("reference", "interpreter"))
