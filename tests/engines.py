@@ -106,6 +106,7 @@ class Start:
     x: Mapping[int, int] | None = None
     f: Mapping[int, int] | None = None
     fcsr: int = 0
+    data: bytes | None = None  # what private memory begins with, instead of the image's data
 
 
 def run(
@@ -172,6 +173,8 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
         for number, value in (given or {}).items():
             registers[number] = value & ALL_ONES
     machine.fcsr = start.fcsr
+    if start.data is not None:
+        machine.memory.private[:] = start.data.ljust(private_size, b"\0")
     machine.run(fuel)
     trapped = machine.status is Status.TRAP
     return Outcome(
@@ -223,7 +226,8 @@ def _native(space: int, image: Image, private_size: int, start: Start, fuel: int
     shift = -frames.ctypes.data % 64
     context = frames[shift : shift + CONTEXT.itemsize].view(CONTEXT)[0]
     memory = frames[shift + CONTEXT.itemsize :][:private_size]
-    memory[: len(image.data)] = np.frombuffer(image.data, np.uint8)
+    data = image.data if start.data is None else start.data
+    memory[: len(data)] = np.frombuffer(data, np.uint8)
     context["pc"] = image.entry if start.pc is None else start.pc
     context["fuel"] = context["limit"] = fuel
     context["space"], context["reservation"], context["fcsr"] = space, NO_RESERVATION, start.fcsr
