@@ -26,32 +26,36 @@ tcp.configure(connections=2 * AT_ONCE, receive=1460, send=128)
 first = np.zeros(1, np.int64)  # number of the first guest to ask
 count = np.zeros(1, np.int64)  # how many, at most MOST
 port = np.zeros(1, np.int64)
+asked = np.zeros(1, np.int64)
 answered = np.zeros(1, np.int64)
 failed = np.zeros(1, np.int64)
+started = np.zeros(1, np.int64)
 elapsed = np.zeros(1, np.int64)  # ns from the first request to the last answer
 latency = np.zeros(MOST, np.uint32)  # ns from connecting to the end of the answer, for each guest; FAILED: no right one
 
 request = np.frombuffer(REQUEST, np.uint8)
 begun = np.zeros(2 * AT_ONCE, np.int64)  # when each connection began; zero: it is not ours
 right = np.zeros(2 * AT_ONCE, np.int8)  # whether its answer began as expected
+sweep = np.zeros(1, np.int64)  # when to look next for those who never answer
 buffer = np.zeros(1460, np.uint8)
 
 
 def main() -> int:
     """Ask everybody; 0 when all have answered."""
-    start = machine.clock()
+    if asked[0] == 0:
+        started[0] = machine.clock()
+        sweep[0] = started[0] + SECOND
     total = min(int(count[0]), MOST)
-    asked = 0
     while answered[0] + failed[0] < total:
-        while asked < total and asked - answered[0] - failed[0] < AT_ONCE:
-            _ask(asked)
-            asked += 1
-        c = tcp.wait(machine.clock() + SECOND)
+        while asked[0] < total and asked[0] - answered[0] - failed[0] < AT_ONCE:
+            _ask(int(asked[0]))
+            asked[0] += 1
+        c = tcp.wait(int(sweep[0]))
         if c >= 0:
             _listen(c)
-        else:
+        if machine.clock() >= sweep[0]:
             _give_up()
-    elapsed[0] = machine.clock() - start
+    elapsed[0] = machine.clock() - started[0]
     return 0 if failed[0] == 0 else 1
 
 
@@ -106,8 +110,9 @@ def _note(c: int, success: bool) -> None:
 
 
 def _give_up() -> None:
-    """Nobody said anything for a while: let go of those who have been silent for too long."""
+    """Let go of those who have been silent for too long, and look again in a while."""
     now = machine.clock()
+    sweep[0] = now + SECOND
     for c in range(len(begun)):
         if begun[c] != 0 and now - begun[c] > LIMIT:
             _note(c, False)

@@ -89,10 +89,14 @@ def _emit(c: int, flags: int, length: int) -> bool:
 
 
 def _acknowledge(c: int) -> None:
-    """Send a segment without bytes; a probe names a byte that was acknowledged long ago, which asks for an answer."""
+    """Send a segment without bytes, and apart from it a probe, which asks for an answer by naming an old byte."""
     one = table.connection[c]
-    back = 1 if one.bits & table.PROBE else 0
-    _launch(c, (one.send_next - back) & wire.WORD, segment.ACK, 0)
+    probe = one.bits & table.PROBE
+    one.bits &= ~table.PROBE
+    if one.bits & table.ACKNOWLEDGE and not _launch(c, one.send_next, segment.ACK, 0):
+        return
+    if probe:
+        _launch(c, (one.send_next - 1) & wire.WORD, segment.ACK, 0)
 
 
 def _launch(c: int, sequence: int, flags: int, length: int) -> bool:
@@ -107,7 +111,7 @@ def _launch(c: int, sequence: int, flags: int, length: int) -> bool:
         one.bits |= table.HELD
     else:
         one.edge = (one.receive_next + window) & wire.WORD
-        one.bits &= ~(table.ACKNOWLEDGE | table.PROBE | table.HELD)
+        one.bits &= ~(table.ACKNOWLEDGE | table.HELD)
     return sent == Sent.QUEUED
 
 

@@ -111,8 +111,8 @@ def consume(c: int, length: int) -> None:
     length = min(length, one.receive_length)
     one.receive_at = ring.wrapped(table.incoming[c], one.receive_at + length)
     one.receive_length -= length
-    if one.receive_length > 0:
-        table.announce(c)
+    if one.receive_length > 0 or one.bits & table.PEER_FINISHED:
+        table.announce(c)  # more to read, or the end of it
     opened = table.incoming.shape[1] - one.receive_length - wire.since(one.edge, one.receive_next)
     if opened >= min(table.MSS, table.incoming.shape[1] >> 1) and not one.bits & table.PEER_FINISHED:
         one.bits |= table.ACKNOWLEDGE

@@ -14,7 +14,8 @@ from .world import Guest, World, fresh
 
 HELLO = "denali.examples.hello"
 
-# An echo request of 10.1.0.1 to 10.1.0.2 with the payload "abcd", put together by hand; `sealed` and `addressed` add checksums.
+# An echo request of 10.1.0.1 to 10.1.0.2 with the payload "abcd", put together by hand; `addressed` and
+# `sealed` add the checksums.
 PING = bytes.fromhex(
     "02000a010002 02000a010001 0800"
     "4500 0020 0000 4000 40 01 0000 0a010001 0a010002"

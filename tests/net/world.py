@@ -84,11 +84,17 @@ class Guest(fake.Machine):
             self.table.start()
             try:
                 self.main()
+                self.deaf()
             except Asleep:
                 return
             except fake.Exited as exited:
                 self.status = exited.args[0]
                 self.wake = machine.FOREVER
+
+    def deaf(self) -> None:
+        """A service that has returned without an exit: nothing wakes it."""
+        self.waiting.clear()
+        self.raised, self.wake = 0, machine.FOREVER
 
     def do(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call a function of this guest's modules."""
