@@ -140,7 +140,7 @@ def run(
 
 @contextmanager
 def guests(
-    engine: str, image: Image, *, private_size: int, service: Serve = exits
+    engine: str, image: Image, *, private_size: int, service: Serve = exits, must_translate: bool = True
 ) -> Iterator[Callable[[Start, int], Outcome]]:
     """A function that runs one fresh guest of `image` after another; an image is translated only once."""
     if engine == "reference":
@@ -152,7 +152,7 @@ def guests(
     try:
         if engine == "translated":
             space.translate()
-            assert (space.table != space.miss).any(), f"nothing of {image.name} was translated"
+            assert not must_translate or (space.table != space.miss).any(), f"nothing of {image.name} was translated"
         yield lambda start, fuel: _native(space.address, image, private_size, start, fuel)
     finally:
         space.close()
