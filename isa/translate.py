@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from .emit import module_text
 from .image import Image
 from .liveness import Calls
+from .loops import constants, loops_of
 from .registers import TAGS
 from .unit import Layout, Unit
 from .units import Function, Program
@@ -34,32 +35,39 @@ class Translation:
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
         self.calls = Calls(self.functions)
+        self.loops: dict[int, tuple[Function, dict[int, int]]] = {}
+        for function in self.functions.values():
+            loops = loops_of(function)
+            known = constants(function) if loops else {}
+            self.loops |= {header: (loop, known[header]) for header, loop in loops.items() if header not in self.loops}
 
     def entries(self) -> list[int]:
-        """The units to make ahead of time: one for each function."""
-        return list(self.functions)
+        """The units to make ahead of time: one for each function, and one for each loop, to come back to."""
+        return sorted(self.functions.keys() | self.loops.keys())
 
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
-        found = {entry: function for entry in entries if (function := self._function_at(entry)) is not None}
+        found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
         layout = Layout(self.image, self.private_size, frozenset(found), self.calls)
-        units = [Unit(layout, function, entry) for entry, function in found.items()]
+        units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
         rest = module_text([*texts, SERVE], declared).replace("define internal i32", "define internal x86_regcallcc i32")
         rest = rest.replace("define internal void", "define internal x86_regcallcc void")
         return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
 
-    def _function_at(self, entry: int) -> Function | None:
-        """The function with a block at `entry`; one made for it where no function has it."""
+    def _scope(self, entry: int) -> tuple[Function, dict[int, int]] | None:
+        """What a unit at `entry` holds, and what it may assume: a function, a loop, or what is reached from there."""
         if entry in self.functions:
-            return self.functions[entry]
+            return self.functions[entry], {}
+        if entry in self.loops:
+            return self.loops[entry]
         for function in self.functions.values():
             if entry in function.blocks:
-                return function
+                return function, {}
         if self.program.text.at(entry) is None:
             return None
-        return self.program.function(entry, self.functions)
+        return self.program.function(entry, self.functions), {}
 
 
 def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:

@@ -80,8 +80,8 @@ class TaggedBody(Body):
 class Unit:
     """The writer of one unit; it is also the `Machine` that the emitter of instructions speaks to."""
 
-    def __init__(self, layout: Layout, function: Function, entry: int) -> None:
-        """A unit for `function` entered at its block `entry`."""
+    def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, int] | None = None) -> None:
+        """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
         self.layout, self.function, self.entry = layout, function, entry
         self.body = TaggedBody()
         self.blocks = reachable(function, entry)
@@ -90,6 +90,7 @@ class Unit:
         self.changed = own.writes - SLOT_SET
         self.dirty = self._dirty_at_entry()
         self.checkpoints = checkpoints(function, entry)
+        self.assumed = {r: value for r, value in (assumed or {}).items() if r in self.registers.held}
         self.cold: list[str] = []
         self.block = self.blocks[0]
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
@@ -123,7 +124,22 @@ class Unit:
         self._set_fuel(body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}"))
         if any(block.kind in LEAVING for block in self.blocks):
             self._check_stack()
+        if self.assumed:
+            self._check_assumed()
         body.line(f"br label %pc_{self.entry:x}")
+
+    def _check_assumed(self) -> None:
+        """Whoever comes with other values than the function's own code has there goes on in the interpreter."""
+        body, expected = self.body, self.body.name("expected")
+        differ = "0"
+        for register, value in sorted(self.assumed.items()):
+            bits = body.value(f"xor i64 {self.registers.get(register)}, {value}")
+            differ = body.value(f"or i64 {differ}, {bits}")
+        other = self._exit(self.entry, frozenset())
+        body.branch(body.value(f"icmp eq i64 {differ}, 0"), expected, other, likely=True)
+        body.label(expected)
+        for register, value in self.assumed.items():
+            self.registers.put(register, str(value))
 
     def _check_stack(self) -> None:
         """Unwind when the native stack is nearly used up, as it is in a deep recursion."""
