@@ -12,7 +12,7 @@ from denali.isa.native import runtime_text
 from denali.isa.translate import Translation
 from denali.isa.worker import LEVEL, Answer, Request
 
-BATCH = 16 << 10  # bytes of guest text that are translated together
+BATCH = 8 << 10  # bytes of guest text that are translated together
 
 
 def serve(request: Request) -> Answer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -91,6 +92,15 @@ class Engine:
         return load(built)
 
 
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """Entries that a worker translates."""
+
+    batch: tuple[int, ...]
+    future: Future[Answer]
+    hot: bool  # not of the image's plan, but wanted by its guests
+
+
 class Space:
     """One image at one size of private memory: what its guests share, and the translation as far as there is one."""
 
@@ -108,11 +118,13 @@ class Space:
         self._fill(service)
         self.address = address_of(self.record)
         self.loaded: list[Code] = []
-        self.batches: list[list[int]] = []  # of entries that became hot, in the order they were translated
+        self._hot: list[list[int]] = []  # entries that became hot, as they were translated together
         self._seen = 0  # of the ring
         self._pending: list[int] = []
         self._asked: set[int] = set()
-        self._flight: tuple[tuple[int, ...], Future[Answer]] | None = None
+        self._planning: Future[Answer] | None = None
+        self._flights: list[_Flight] = []
+        self._parts = 0  # of the plan
 
     def _fill(self, service: int) -> None:
         record, image = self.record[0], self.image
@@ -123,48 +135,83 @@ class Space:
         record["table"], record["heat"] = address_of(self.table), address_of(self.heat)
         record["wanted"], record["service"], record["miss"] = address_of(self.ring), service, self.miss
 
-    def translate(self, progress: Progress | None = None) -> None:
-        """Translate the whole image, from the cache or by the workers; returns when that is done.
+    def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
+        """Translate the whole image, from the cache or by the workers.
 
         A part that cannot be translated is noted in the log and interpreted.
 
         Args:
             progress: called with the number of finished and of all parts.
+            wait: return when all is there; else at once, and what is missing comes with later calls of `poll`.
         """
-        plan = self._plan()
-        missing: list[tuple[tuple[int, ...], Future[Answer]]] = []
-        for batch in plan:
-            if not self._install_cached(batch):
-                missing.append((tuple(batch), self._submit(batch)))
         for batch in self._remembered():
             if self._install_cached(batch):
-                self.batches.append(list(batch))
-        for done, (batch, future) in enumerate(missing):
-            if progress is not None:
-                progress(len(plan) - len(missing) + done, len(plan))
-            self._finish(batch, future)
-        if progress is not None:
-            progress(len(plan), len(plan))
+                self._hot.append(list(batch))
+        found = self.engine.cache.get("plan", self._name("plan"))
+        if found is not None:
+            self._begin(json.loads(found))
+        else:
+            self._planning = self.engine.workers.submit(Request("plan", self.image, self.private_size))
+        while wait and self.translating:
+            self._report(progress)
+            self._step()
+        self._report(progress)
+
+    def _report(self, progress: Progress | None) -> None:
+        if progress is not None and self._planning is None:
+            progress(self._parts - len(self._flights), self._parts)
+
+    def _step(self) -> None:
+        """Wait for the next thing that workers have been asked for, and use it."""
+        if self._planning is None:
+            self._land(self._flights.pop(0))
+            return
+        planning, self._planning = self._planning, None
+        try:
+            plan = planning.result().batches
+        except Failed as reason:
+            log.warning("%s will be interpreted: %s", self.image.name, reason)
+            return
+        self.engine.cache.put("plan", self._name("plan"), json.dumps(plan).encode())
+        self._begin(plan)
+
+    def _begin(self, plan: list[list[int]]) -> None:
+        """Install what the cache has of the plan, and have the rest translated."""
+        missing = [tuple(batch) for batch in plan if not self._install_cached(batch)]
+        self._flights += [_Flight(batch, self._submit(batch), hot=False) for batch in missing]
+        self._parts = len(plan)
+
+    @property
+    def translating(self) -> int:
+        """Requests that workers have been given and whose answers are not in use yet."""
+        return len(self._flights) + (self._planning is not None)
 
     def poll(self) -> bool:
-        """Install the translation of hot entries that has finished, and have the next made; True when code was added.
+        """Install translations that have finished, and have hot entries translated next; True when code was added.
 
         To be called between turns; it never waits.
         """
         installed = False
-        if self._flight is not None and self._flight[1].done():
-            batch, future = self._flight
-            self._flight = None
-            if self._finish(batch, future):
-                installed = True
-                self.batches.append(list(batch))
-                self.engine.cache.put("hot", self._name("hot"), json.dumps(self.batches).encode())
+        if self._planning is not None and self._planning.done():
+            self._step()
+        for flight in [flight for flight in self._flights if flight.future.done()]:
+            self._flights.remove(flight)
+            installed |= self._land(flight)
+            if not flight.hot and not self.translating:
+                self._cool()
         if int(self.record["wanted_count"][0]) != self._seen:
             self._collect()
-        if self._pending and self._flight is None:
+        if self._pending and not self.translating:
             batch, self._pending = tuple(sorted(self._pending)), []
-            self._flight = (batch, self._submit(batch))
+            self._flights.append(_Flight(batch, self._submit(batch), hot=True))
         return installed
+
+    def _cool(self) -> None:
+        """Forget what became hot while the image's own units were missing: with them, most of it never will be again."""
+        self.heat.fill(0)
+        self._collect()
+        self._asked.difference_update(self._pending)
+        self._pending.clear()
 
     def close(self) -> None:
         """Unload its code; no guest may be running in it."""
@@ -178,21 +225,6 @@ class Space:
     def _name(self, *parts: str | int | bytes) -> str:
         return caching.key(caching.code_version(), self.image.digest, self.private_size, *parts)
 
-    def _plan(self) -> list[list[int]]:
-        """The image's entries in batches."""
-        name = self._name("plan")
-        found = self.engine.cache.get("plan", name)
-        if found is not None:
-            return json.loads(found)
-        request = Request("plan", self.image, self.private_size)
-        try:
-            plan = self.engine.workers.submit(request).result().batches
-        except Failed as reason:
-            log.warning("%s will be interpreted: %s", self.image.name, reason)
-            return []
-        self.engine.cache.put("plan", name, json.dumps(plan).encode())
-        return plan
-
     def _remembered(self) -> list[list[int]]:
         found = self.engine.cache.get("hot", self._name("hot"))
         return [] if found is None else json.loads(found)
@@ -205,14 +237,17 @@ class Space:
         found = self.engine.cache.get("native", self._name("code", *batch))
         return found is not None and self._install(found)
 
-    def _finish(self, batch: Sequence[int], future: Future[Answer]) -> bool:
-        """Install and keep what a worker made."""
+    def _land(self, flight: _Flight) -> bool:
+        """Install and keep what a worker made, waiting for it if need be."""
         try:
-            answer = future.result()
+            answer = flight.future.result()
         except Failed as reason:
-            log.warning("%d functions of %s will be interpreted: %s", len(batch), self.image.name, reason)
+            log.warning("%d functions of %s will be interpreted: %s", len(flight.batch), self.image.name, reason)
             return False
-        self.engine.cache.put("native", self._name("code", *batch), answer.code)
+        self.engine.cache.put("native", self._name("code", *flight.batch), answer.code)
+        if flight.hot:
+            self._hot.append(list(flight.batch))
+            self.engine.cache.put("hot", self._name("hot"), json.dumps(self._hot).encode())
         return self._install(answer.code)
 
     def _install(self, code: bytes) -> bool:
@@ -242,7 +277,7 @@ class Space:
         self._seen = count
 
     def _room(self) -> bool:
-        return sum(map(len, self.batches)) + len(self._pending) < EXTRA_ENTRIES
+        return sum(map(len, self._hot)) + len(self._pending) < EXTRA_ENTRIES
 
 
 def address_of(array: np.ndarray) -> int:

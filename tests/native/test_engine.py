@@ -81,6 +81,18 @@ def test_the_second_start_needs_no_worker(fresh: Engine) -> None:
         assert entries(second) == entries(first) == {0x10000}
 
 
+def test_guests_run_while_the_translation_is_made(fresh: Engine) -> None:
+    twins = Twins(fresh, Image.raw(LOOP))
+    twins.space.translate(wait=False)
+    assert twins.space.translating == 1
+    twins.reference.x[12] = twins.context["x"][0, 12] = 100
+    twins.run(10)
+    wait_for(twins.space)
+    assert twins.space.translating == 0
+    assert 0x10000 in entries(twins.space)
+    twins.run(1000)
+
+
 def test_another_size_or_image_is_another_translation(fresh: Engine) -> None:
     fresh.space(Image.raw(LOOP), SIZE, 0).translate()
     with Engine(fresh.cache, Broken()) as again:
