@@ -107,6 +107,7 @@ class Start:
     f: Mapping[int, int] | None = None
     fcsr: int = 0
     data: bytes | None = None  # what private memory begins with, instead of the image's data
+    turn: int = 1 << 62  # instructions after which it is stopped and resumed; what became hot is translated between
 
 
 def run(
@@ -153,7 +154,7 @@ def guests(
         if engine == "translated":
             space.translate()
             assert not must_translate or (space.table != space.miss).any(), f"nothing of {image.name} was translated"
-        yield lambda start, fuel: _native(space.address, image, private_size, start, fuel)
+        yield lambda start, fuel: _native(space, image, private_size, start, fuel)
     finally:
         space.close()
         del callback
@@ -175,7 +176,9 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
     machine.fcsr = start.fcsr
     if start.data is not None:
         machine.memory.private[:] = start.data.ljust(private_size, b"\0")
-    machine.run(fuel)
+    machine.run(min(fuel, start.turn))
+    while machine.status is Status.FUEL and machine.retired < fuel:
+        machine.run(min(fuel - machine.retired, start.turn))
     trapped = machine.status is Status.TRAP
     return Outcome(
         machine.status,
@@ -185,7 +188,7 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
         tuple(machine.x),
         tuple(machine.f),
         machine.fcsr,
-        machine.fuel,
+        fuel - machine.retired,
         bytes(machine.memory.private),
     )
 
@@ -221,7 +224,15 @@ def _record_at(address: int) -> np.ndarray[Any, Any]:
     return np.frombuffer(raw, CONTEXT).reshape(())
 
 
-def _native(space: int, image: Image, private_size: int, start: Start, fuel: int) -> Outcome:
+def _translate_hot(space: Any) -> None:
+    """Translate what has become hot, all of it."""
+    space.poll()
+    while space._flight is not None:
+        space._flight[1].exception()  # waits
+        space.poll()
+
+
+def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int) -> Outcome:
     frames = np.zeros(-(-(CONTEXT.itemsize + private_size) // 8) + 8, np.uint64).view(np.uint8)
     shift = -frames.ctypes.data % 64
     context = frames[shift : shift + CONTEXT.itemsize].view(CONTEXT)[0]
@@ -229,15 +240,21 @@ def _native(space: int, image: Image, private_size: int, start: Start, fuel: int
     data = image.data if start.data is None else start.data
     memory[: len(data)] = np.frombuffer(data, np.uint8)
     context["pc"] = image.entry if start.pc is None else start.pc
-    context["fuel"] = context["limit"] = fuel
-    context["space"], context["reservation"], context["fcsr"] = space, NO_RESERVATION, start.fcsr
+    context["space"], context["reservation"], context["fcsr"] = space.address, NO_RESERVATION, start.fcsr
     context["x"][TP] = image.private_start + private_size - REGISTERS.itemsize
     context["x"][SP] = context["x"][TP] & ~np.uint64(15)
     for name, given in (("x", start.x), ("f", start.f)):
         for number, value in (given or {}).items():
             context[name][number] = value & ALL_ONES
-    ENTER(_engine().enter)(frames.ctypes.data + shift)
-    status = Status(int(context["status"]))
+    retired = 0
+    status = Status.FUEL
+    while status is Status.FUEL and retired < fuel:
+        context["fuel"] = min(fuel - retired, start.turn)
+        context["limit"] = retired + context["fuel"]
+        ENTER(_engine().enter)(frames.ctypes.data + shift)
+        status, retired = Status(int(context["status"])), int(context["limit"]) - int(context["fuel"])
+        if start.turn < fuel:
+            _translate_hot(space)
     trapped = status is Status.TRAP
     return Outcome(
         status,
@@ -247,6 +264,6 @@ def _native(space: int, image: Image, private_size: int, start: Start, fuel: int
         tuple(int(n) for n in context["x"]),
         tuple(int(n) for n in context["f"]),
         int(context["fcsr"]),
-        int(context["fuel"]),
+        fuel - retired,
         memory.tobytes(),
     )

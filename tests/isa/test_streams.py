@@ -9,10 +9,11 @@ from pathlib import Path
 
 import engines
 import pytest
+import streams
 
 from denali.isa.record import Cause
 
-from . import oracles, streams
+from . import oracles
 
 
 def on_engine(engine: str, stream: streams.Stream) -> bytes:
