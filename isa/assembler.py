@@ -31,7 +31,7 @@ from .forms import BY_MNEMONIC, literals_fit, operand_parts, split_order
 from .image import PAGE, TEXT_BASE, Image, Segment, Symbol
 from .instruction import Instruction
 from .operands import Kind
-from .pseudo import PSEUDOS, constant_steps
+from .pseudo import PSEUDOS, constant_steps, signed
 from .syntax import AssemblyError, Operand, Place, Statement, statements
 
 
@@ -211,7 +211,7 @@ class Assembler:
             return sum(bit for letter, bit in names.FENCE_BITS.items() if letter in text)
         value = self.evaluate(operand, address)
         if kind is Kind.OFFSET:
-            return value - address
+            return signed(value - address)
         if kind is Kind.UPPER:
             if not -(1 << 19) <= value < 1 << 20:
                 raise AssemblyError(f"{value} is not within {-(1 << 19)} to {(1 << 20) - 1}", operand.place)

@@ -69,6 +69,9 @@ def listing(image: Image) -> Iterator[str]:
         if place is not None and place != source:
             yield f"; {place[0]}:{place[1]}"
         source = place
+        if address + length_of(word) > image.text_end:
+            yield f"  {address:8x}: {word:04x}      .half {word:#06x}"
+            continue
         digits = f"{word:08x}" if length_of(word) == 4 else f"{word:04x}    "
         yield f"  {address:8x}: {digits}  {disassemble(word, address)}{target(image, word, address)}"
 

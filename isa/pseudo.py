@@ -106,9 +106,14 @@ def _read(line: str) -> Pseudo:
 PSEUDOS = {(p.name, len(p.parameters)): p for p in map(_read, TABLE.strip().splitlines())}
 
 
+def signed(value: int) -> int:
+    """A number modulo 2**64 as a signed one."""
+    return (value & (1 << 64) - 1 ^ 1 << 63) - (1 << 63)
+
+
 def constant_steps(value: int) -> list[tuple[str, int]]:
     """How li makes a 64-bit number: steps of lui, addi, addiw and slli, each on the result of the one before."""
-    value = (value & (1 << 64) - 1 ^ 1 << 63) - (1 << 63)
+    value = signed(value)
     low = (value & 0xFFF ^ 0x800) - 0x800
     if value == low:
         return [("addi", value)]
