@@ -3,9 +3,9 @@
 
     write   takes what fits into this turn's room; the answer is how many
 
-Text lies in chunks of a shared pool, so a silent guest costs nothing. A guest may hold `MOST` chunks, fewer when the pool
-gets low; then its oldest text makes room. A console that somebody reads (piped) loses nothing: it takes no more bytes
-until it has been read.
+Text lies in chunks of a shared pool, so a silent guest costs nothing. A guest may hold `MOST` chunks, fewer when the
+pool gets low; then its oldest text makes room. A console that somebody reads (piped) loses nothing: it takes no more
+bytes until it has been read.
 
     law: a chunk is in exactly one guest's list, or free
 """

@@ -21,7 +21,7 @@ from denali.tlb.native import copy, native, pointer_to
 
 from . import console
 from .nic import alive, drop_queue
-from .records import NOBODY, End, State, guest_at, kernel_at
+from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready
 from .streams import break_streams
 from .timers import cancel_timer

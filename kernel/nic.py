@@ -1,7 +1,7 @@
 # pyright: basic
 """The network card and the switch behind it: two verbs, no tables to learn or to poison.
 
-    send     an Ethernet frame goes to the guest whose number its destination address spells; `Sent` says what became of it
+    send     a frame goes to the guest whose number its destination address spells; `Sent` says what became of it
     receive  the next frame that waits, cut to the buffer
 
 A MAC address is 02:00 and the IPv4 address, which is 10.1.0.0 plus the guest's number. A frame whose source, MAC or

@@ -28,7 +28,7 @@ from .events import STREAM as STREAM_EVENT
 from .events import raise_event
 from .nic import alive
 from .pool import give, take
-from .records import ARRIVALS, NOBODY, SCRATCH, arrival_at, door_at, guest_at, pool_at, stream_at
+from .records import NOBODY, SCRATCH, arrival_at, door_at, guest_at, pool_at, stream_at
 
 HANDLE_BITS = 16
 GENERATIONS = 0x7FFF

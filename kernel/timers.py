@@ -1,9 +1,9 @@
 # pyright: basic
 """The timer wheel: who sleeps until when.
 
-Six levels of 256 slots; a slot of level n spans 256**n ticks of 65 us. A sleeper lies on the level of the highest byte in
-which its tick differs from the wheel's, and moves down when the wheel gets there: setting and cancelling cost the same
-whatever the number of sleepers. Within a tick the exact times decide.
+Six levels of 256 slots; a slot of level n spans 256**n ticks of 65 us. A sleeper lies on the level of the highest byte
+in which its tick differs from the wheel's, and moves down when the wheel gets there: setting and cancelling cost the
+same whatever the number of sleepers. Within a tick the exact times decide.
 After Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
 
     law: a guest is in the wheel exactly while its `timer_slot` is not NOBODY

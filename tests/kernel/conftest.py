@@ -1,0 +1,62 @@
+"""Kernels for tests: small tables, one engine, interpreted guests; the laws are asserted after every test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from denali.isa.assembler import assemble
+from denali.isa.engine import Engine, Space
+from denali.isa.image import Image
+from denali.kernel.kernel import Kernel
+from denali.kernel.mailbox import Closed
+
+
+class Interpreter(Engine):
+    """An engine that does not translate: the kernel's laws do not depend on how instructions are executed."""
+
+    def space(self, image: Image, private_size: int, service: int) -> Space:
+        space = super().space(image, private_size, service)
+        space.translate = lambda progress=None: None  # type: ignore[method-assign]
+        space.poll = lambda: False  # type: ignore[method-assign]
+        return space
+
+
+@cache
+def program(source: str, name: str = "program") -> Image:
+    """An image of assembly."""
+    return assemble(source, name=name).image()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with Interpreter() as made:
+        yield made
+
+
+@pytest.fixture
+def make_kernel(engine: Engine) -> Iterator[Callable[..., Kernel]]:
+    """Makes kernels; each is checked and closed after the test."""
+    made: list[Kernel] = []
+
+    def make(**options: object) -> Kernel:
+        sizes: dict[str, object] = {"capacity": 4096, "frames": 1 << 17, "packets": 1024}
+        made.append(Kernel(engine=engine, **(sizes | options)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for kernel in made:
+        with contextlib.suppress(Closed):
+            kernel.check()
+        kernel.close()
+        kernel.tables.check()
+        assert kernel.tables.packets.free == len(kernel.tables.packets.items)
+        assert int((kernel.tables.frames.holder != 0).sum()) == 0
+
+
+@pytest.fixture
+def kernel(make_kernel: Callable[..., Kernel]) -> Kernel:
+    return make_kernel()

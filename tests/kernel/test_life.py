@@ -1,0 +1,195 @@
+"""Birth and end of guests: exits, traps, limits, kills; from Python's side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from denali.kernel.guest import Guest
+from denali.kernel.kernel import Kernel
+from denali.kernel.mailbox import Closed
+from denali.kernel.records import End, State
+from denali.tlb.frames import Overdrawn
+
+from .conftest import program
+from .programs import EXIT, RECEIVER, SLEEPER, SPIN, TRAPS
+
+
+def run(kernel: Kernel, source: str, **options: object) -> Guest:
+    (guest,) = kernel.spawn(program(source), **options)  # type: ignore[arg-type]
+    assert guest.wait(20)
+    return guest
+
+
+@pytest.mark.parametrize("status", [0, 7, -1, (1 << 63) - 1])
+def test_a_guest_exits_with_its_status(kernel: Kernel, status: int) -> None:
+    guest = run(kernel, EXIT.format(status=status))
+    assert (guest.exit_status, guest.message, guest.state) == (status, None, State.GONE)
+
+
+@pytest.mark.parametrize("words", TRAPS)
+def test_a_trap_stops_the_guest_and_says_who_what_and_where(kernel: Kernel, words: str) -> None:
+    guest = run(kernel, TRAPS[words])
+    assert guest.message is not None
+    assert guest.message.startswith("guest 1 (program): ")
+    assert words in guest.message
+    assert "pc 0x" in guest.message
+    assert guest.ending is not None
+    assert guest.ending.end is End.TRAPPED
+    assert guest.exit_status is None
+
+
+def test_a_guest_that_fails_is_quoted_and_its_words_are_made_printable(kernel: Kernel) -> None:
+    source = '.data\ntext: .ascii "no\\x1b[2J way"\n.text\n_start: la a0, text\nli a1, 10\nv.fail zero, a0, a1'
+    assert "guest 1 (program): no?[2J way: pc 0x" in str(run(kernel, source).message)
+
+
+def test_fuel_for_life_is_exact(kernel: Kernel) -> None:
+    guest = run(kernel, SPIN, fuel=12_345, turn=1000)
+    assert guest.metrics()["retired"] == 12_345
+    assert guest.metrics()["turns"] == 13
+    assert "used up its 12,345 instructions" in str(guest.message)
+
+
+def test_a_guest_may_exit_with_its_last_instruction(kernel: Kernel) -> None:
+    assert run(kernel, EXIT.format(status=3), fuel=2).exit_status == 3
+
+
+def test_killing_ends_a_guest_in_every_state(kernel: Kernel) -> None:
+    sources = {SPIN: True, SLEEPER: True, RECEIVER: False}
+    guests = [kernel.spawn(program(source), start=start)[0] for source, start in sources.items()]
+    while guests[1].state is not State.IDLE:
+        time.sleep(0.001)
+    for guest in guests:
+        guest.kill()
+        assert guest.state is State.GONE
+        guest.kill()
+    assert [guest.message.split(":")[1] for guest in guests if guest.message] == [" killed"] * 3
+
+
+def test_too_many_guests_leave_the_others_and_the_pool_alone(make_kernel: Callable[..., Kernel]) -> None:
+    kernel = make_kernel(frames=100)
+    first = kernel.spawn(program(SLEEPER), 2)
+    free = kernel.metrics()["frames_free"]
+    with pytest.raises(Overdrawn, match=f"50 guests of 17 frames asked for; {free} frames"):
+        kernel.spawn(program(SLEEPER), 50)
+    assert kernel.metrics()["frames_free"] == free
+    assert {guest.number for guest in kernel.guests()} == {guest.number for guest in first}
+
+
+def test_numbers_run_out_with_a_clear_message(make_kernel: Callable[..., Kernel]) -> None:
+    with pytest.raises(Overdrawn, match="numbers are free"):
+        make_kernel(capacity=10).spawn(program(SLEEPER), 11)
+
+
+@pytest.mark.parametrize("options", [{"count": 0}, {"memory": 10}, {"memory": 1 << 40}, {"fuel": -1}, {"turn": -5}])
+def test_senseless_arguments_are_refused(kernel: Kernel, options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be|memory"):
+        kernel.spawn(program(SLEEPER), **options)  # type: ignore[arg-type]
+
+
+def test_memory_is_what_was_asked_for_and_its_end_is_the_end(kernel: Kernel) -> None:
+    source = "_start: ld a0, 16(tp)\n ld a1, 24(tp)\n add a0, a0, a1\n ld a2, -8(a0)\n ld a2, -7(a0)"
+    guest = run(kernel, source, memory=100_000)
+    assert 100_000 <= guest.memory < 100_000 + 4096
+    assert f"load access fault at {guest.image.private_start + guest.memory - 7:#x}" in str(guest.message)
+
+
+def test_a_held_guest_starts_when_told(kernel: Kernel) -> None:
+    image = program(".data\nstatus: .dword 0\n.text\n_start: la a0, status\nld a0, 0(a0)\nv.exit zero, a0, zero")
+    (guest,) = kernel.spawn(image, start=False)
+    assert guest.state is State.HELD
+    guest.write("status", (99).to_bytes(8, "little"))
+    assert guest.read("status") == (99).to_bytes(8, "little")
+    guest.start()
+    assert guest.wait(5)
+    assert guest.exit_status == 99
+
+
+def test_memory_outside_a_guest_is_not_shown_to_python_either(kernel: Kernel) -> None:
+    (guest,) = kernel.spawn(program(SLEEPER))
+    start, end = guest.image.private_start, guest.image.private_start + guest.memory
+    assert guest.read_memory(guest.image.ro_start, 4) == guest.image.read_only[:4]
+    for address, count in ((start - 8, 16), (end - 8, 16), (end, 1), (0, 1), (start, -1)):
+        with pytest.raises(ValueError, match="not inside"):
+            guest.read_memory(address, count)
+    with pytest.raises(ValueError, match="not inside"):
+        guest.write_memory(guest.image.ro_start, b"x")
+    guest.kill()
+    with pytest.raises(ValueError, match="is over"):
+        guest.read_memory(start, 1)
+
+
+def test_each_guest_has_its_own_number_address_and_random_words(kernel: Kernel) -> None:
+    guests = kernel.spawn(program(SLEEPER), 300)
+    page = guests[0].image.private_start + guests[0].memory - 128
+    pages = [guest.read_memory(page, 128) for guest in guests]
+    assert guests[299].address == "10.1.1.44"
+    assert [int.from_bytes(p[8:12], "little") for p in pages] == [g.number for g in guests]
+    assert len({p[32:48] for p in pages}) == 300
+
+
+def test_waiting_has_a_limit_and_asyncio_is_not_blocked(kernel: Kernel) -> None:
+    (sleeper,) = kernel.spawn(program(SLEEPER))
+    assert not sleeper.wait(0.01)
+
+    async def both() -> int | None:
+        threading.Timer(0.05, sleeper.kill).start()
+        ticks = 0
+        ending = asyncio.create_task(sleeper.ended())
+        while not ending.done():
+            ticks += 1
+            await asyncio.sleep(0.001)
+        return ticks
+
+    assert (asyncio.run(both()) or 0) > 5
+
+
+def test_the_gil_is_free_while_guests_run(kernel: Kernel) -> None:
+    kernel.spawn(program(SPIN), turn=100_000_000)
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.1:
+        count += 1
+    assert count > 10_000
+
+
+def test_many_threads_may_spawn_and_wait_at_once(kernel: Kernel) -> None:
+    done: list[int] = []
+
+    def work() -> None:
+        for guest in kernel.spawn(program(EXIT.format(status=4)), 20):
+            guest.wait(20)
+            done.append(guest.exit_status or 0)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [4] * 160
+
+
+def test_the_ended_are_told_once(kernel: Kernel) -> None:
+    guests = kernel.spawn(program(EXIT.format(status=0)), 5)
+    kernel.wait(guests, 10)
+    assert {g.number for g in kernel.stopped(1)} == {g.number for g in guests}
+    assert list(kernel.stopped(0.01)) == []
+
+
+def test_a_closed_kernel_says_so(make_kernel: Callable[..., Kernel]) -> None:
+    kernel = make_kernel()
+    (guest,) = kernel.spawn(program(SPIN))
+    future = kernel.when_over([guest])
+    kernel.check()
+    kernel.close()
+    kernel.close()
+    assert future.done()
+    assert guest.ending is not None
+    assert guest.ending.end is End.CLOSED
+    with pytest.raises(Closed, match="closed"):
+        guest.kill()
+
