@@ -10,9 +10,7 @@ import pytest
 
 from denali.isa.softfloat import Flag, operate
 
-ONE, TWO, HUGE, TINY = (
-    struct.unpack("<Q", struct.pack("<d", v))[0] for v in (1.0, 2.0, 1.7976931348623157e308, 5e-324)
-)
+ONE, TWO, HUGE, TINY = 0x3FF << 52, 0x400 << 52, 0x7FEF_FFFF_FFFF_FFFF, 1
 NEGATIVE, INFINITY, NAN, SIGNALLING = 1 << 63, 0x7FF << 52, 0x7FF8 << 48, 0x7FF0_0000_0000_0001
 RNE, RTZ, RDN, RUP, RMM = range(5)
 
@@ -33,10 +31,8 @@ def test_nearest_is_what_the_host_computes() -> None:
             if not math.isnan(result):
                 assert operate(operation, RNE, [bits(a), bits(b)], 64, 64)[0] == bits(result)
         assert operate("sqrt", RNE, [bits(abs(a))], 64, 64)[0] == bits(math.sqrt(abs(a)))
-        assert (
-            operate("to_i64", RTZ, [bits(a)], 64, 64)[0] == int(max(-(2.0**63), min(a, 2.0**63 - 1024))) & (1 << 64) - 1
-            or abs(a) > 2**62
-        )
+        if abs(a) < 2.0**62:
+            assert operate("to_i64", RTZ, [bits(a)], 64, 64)[0] == int(a) & (1 << 64) - 1
 
 
 @pytest.mark.parametrize(
