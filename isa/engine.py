@@ -207,7 +207,7 @@ class Space:
         return installed
 
     def _cool(self) -> None:
-        """Forget what became hot while the image's own units were missing: with them, most of it never will be again."""
+        """Forget what became hot while the image's own units were missing: with them most of it stays cool."""
         self.heat.fill(0)
         self._collect()
         self._asked.difference_update(self._pending)
