@@ -9,6 +9,7 @@ everything translated ahead of time ("translated"). Whatever the engine, the out
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -227,8 +228,8 @@ def _record_at(address: int) -> np.ndarray[Any, Any]:
 def _translate_hot(space: Any) -> None:
     """Translate what has become hot, all of it."""
     space.poll()
-    while space._flight is not None:
-        space._flight[1].exception()  # waits
+    while space.translating:
+        time.sleep(0.001)
         space.poll()
 
 

@@ -149,7 +149,7 @@ class Case:
         return bytes(code)
 
 
-def _frame() -> tuple[bytes, bytes]:
+def frame() -> tuple[bytes, bytes]:
     """What stands before and behind the random instructions of each case."""
     others = [n for n in range(1, 32) if n != GP]
     load = [f"fld f{n}, {F + 8 * n}(gp)" for n in range(32)]
@@ -200,14 +200,14 @@ def make(seed: int, cases: int, length: int = 6) -> Stream:
     generator = random.Random(seed)
     groups = [[one for one in POOL if one.extension == group] for group in GROUPS]
     bodies = [_body(generator, groups, generator.randrange(1, length + 1)) for _ in range(cases)]
-    return link(bodies, b"".join(_block(generator) for _ in bodies))
+    return link(bodies, b"".join(block(generator) for _ in bodies))
 
 
 def each(members: Sequence[Instruction], times: int) -> Stream:
     """A program in which each of `members` stands alone in `times` cases."""
     generator = random.Random(0)
     bodies = [_body(generator, [[one]], 1) for one in members for _ in range(times)]
-    return link(bodies, b"".join(_block(generator) for _ in bodies))
+    return link(bodies, b"".join(block(generator) for _ in bodies))
 
 
 def _body(generator: random.Random, groups: Sequence[Sequence[Instruction]], count: int) -> bytes:
@@ -220,7 +220,8 @@ def _body(generator: random.Random, groups: Sequence[Sequence[Instruction]], cou
     return case.words()
 
 
-def _block(generator: random.Random) -> bytes:
+def block(generator: random.Random) -> bytes:
+    """What a case begins with: all registers, fcsr and the window."""
     integers = [0, *(integer_value(generator) for _ in range(31))]
     floats = [float_value(generator) for _ in range(32)]
     fcsr = generator.randrange(5) << 5 | generator.choice((0, 0, generator.getrandbits(5)))
@@ -229,7 +230,7 @@ def _block(generator: random.Random) -> bytes:
 
 def link(bodies: list[bytes], blocks: bytes) -> Stream:
     """The program of these cases over these blocks."""
-    before, after = _frame()
+    before, after = frame()
     middle = b"".join(before + body + after for body in bodies)
     tail = f"li a0, 1; la a1, blocks; li a2, {len(blocks)}; li a7, 64; ecall; li a0, 0; li a7, 93; ecall"
     source = f".globl _start\n_start: la gp, blocks\n.zero {len(middle)}\n{tail}\n.data\nblocks: .zero {len(blocks)}"
