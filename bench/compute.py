@@ -1,0 +1,134 @@
+"""`denali-py bench compute`: C kernels under every engine, each against native code of the same compiler.
+
+Thread CPU time. For each kernel the engines take turns, round by round, so that a slow minute of the host hits all of
+them; the figure of an engine is the median over the rounds of its time divided by native's in the same round.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from denali.bench.flat import DenaliFlat
+from denali.bench.programs import KERNELS, Broken, Engine, Run, Sample, Unavailable
+from denali.bench.rivals import Native, Qemu, Wasmtime
+
+BASE = "native"
+
+
+def _paged() -> Engine:
+    raise Unavailable("guests cannot turn their virtual MMU on yet")
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    BASE: Native,
+    "native-march": lambda: Native("-march=native"),
+    "denali-flat": DenaliFlat,
+    "denali-paged": _paged,
+    "wasmtime": Wasmtime,
+    "wasmtime-epoch": lambda: Wasmtime(epochs=True),
+    "qemu": Qemu,
+}
+
+
+@dataclass(slots=True)
+class Results:
+    """Samples by kernel and engine, and what could not be had."""
+
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict[str, dict[str, list[Sample]]])
+    skipped: dict[str, str] = field(default_factory=dict[str, str])  # engine: reason
+    failed: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # kernel: engine: reason
+
+    def engines(self) -> list[str]:
+        """Those that have any figure, in the order of `ENGINES`."""
+        return [name for name in ENGINES if any(name in row for row in self.samples.values())]
+
+    def seconds(self, kernel: str, engine: str) -> float:
+        """Median CPU time of one call."""
+        return statistics.median(sample.seconds for sample in self.samples[kernel][engine])
+
+    def ratio(self, kernel: str, engine: str) -> float | None:
+        """Median over the rounds of the time against native's; None where there is none."""
+        row = self.samples[kernel]
+        if engine not in row or BASE not in row:
+            return None
+        pairs = zip(row[engine], row[BASE], strict=True)
+        return statistics.median(mine.seconds / base.seconds for mine, base in pairs)
+
+    def geomean(self, engine: str) -> float | None:
+        """Geometric mean of the ratios over the kernels that this engine ran."""
+        ratios = [ratio for kernel in self.samples if (ratio := self.ratio(kernel, engine)) is not None]
+        return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`; ratios and failures beside what the format promises."""
+        kernels = {k: {e: self.seconds(k, e) for e in row} for k, row in self.samples.items()}
+        ratios = {k: {e: self.ratio(k, e) for e in row} for k, row in self.samples.items()}
+        geomean = {engine: self.geomean(engine) for engine in self.engines()}
+        result = {"kernels": kernels, "geomean": geomean, "ratios": ratios, "skipped": self.skipped}
+        return {**result, "failed": self.failed}
+
+
+def measure(
+    only: Iterable[str] = (),
+    engines: Iterable[str] = (),
+    *,
+    rounds: int = 7,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Results:
+    """Run the kernels named (default: all) on the engines named (default: all; native always)."""
+    results = Results()
+    ready: dict[str, Engine] = {}
+    for name, make in ENGINES.items():
+        if engines and name not in (BASE, *engines):
+            continue
+        try:
+            ready[name] = make()
+        except Unavailable as reason:
+            results.skipped[name] = str(reason)
+    with tempfile.TemporaryDirectory() as folder:
+        for kernel in only or KERNELS:
+            _measure_kernel(results, kernel, ready, rounds, Path(folder), progress)
+    return results
+
+
+def _measure_kernel(
+    results: Results, kernel: str, ready: dict[str, Engine], rounds: int, folder: Path, progress: Callable[[str], None]
+) -> None:
+    runs: dict[str, Run] = {}
+    failed: dict[str, str] = {}
+    for name, engine in ready.items():
+        progress(f"{kernel}: {name}")
+        try:
+            runs[name] = engine.prepare(kernel, KERNELS[kernel], folder)
+        except Exception as error:  # whatever a rival or a half-built engine throws is a line of the report
+            failed[name] = f"{type(error).__name__}: {error}"
+    row: dict[str, list[Sample]] = {name: [] for name in runs}
+    for number in range(rounds):
+        progress(f"{kernel}: round {number + 1} of {rounds}")
+        for name, run in list(runs.items()):
+            try:
+                row[name].append(run())
+            except Broken as error:
+                failed[name] = str(error)
+                del runs[name]
+    for engine in ready.values():
+        engine.release()
+    results.samples[kernel] = _agreeing(row, failed)
+    if failed:
+        results.failed[kernel] = failed
+
+
+def _agreeing(row: dict[str, list[Sample]], failed: dict[str, str]) -> dict[str, list[Sample]]:
+    """The engines that gave native's answer every time; the others go to `failed`."""
+    right = row[BASE][0].answer
+    for name, samples in row.items():
+        wrong = next((sample.answer for sample in samples if sample.answer != right), None)
+        if wrong is not None:
+            failed[name] = f"wrong answer {wrong}, native says {right}"
+    return {name: samples for name, samples in row.items() if name not in failed}

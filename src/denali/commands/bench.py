@@ -1,0 +1,58 @@
+"""`denali-py bench`: how fast guests are, and against what."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Measure guests against native code and other sandboxes."""
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Write compute.json and a plot there.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Measured calls of each kernel.")
+@click.option("--only", multiple=True, metavar="NAME", help="This kernel only; may be repeated.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", help="This engine (and native); may be repeated.")
+def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ...], engines: tuple[str, ...]) -> None:
+    """Run C kernels natively, as guests, under wasmtime and under qemu.
+
+    \b
+    Engines that are not installed are named with the reason; pip install 'denali-py[bench,c]' brings
+    wasmtime, matplotlib and a C compiler. Exit status 1: an engine gave a wrong answer or none.
+
+    \b
+    denali-py bench compute
+    denali-py bench compute --only fib --only sha256 --engine denali-flat --rounds 15
+    denali-py bench compute --json --report report/ > compute.json
+    """
+    from rich.console import Console
+
+    from ..bench.compute import ENGINES, measure
+    from ..bench.programs import KERNELS
+    from ..bench.report import plot, show
+    from ._terminal import status
+
+    for names, known in ((only, KERNELS), (engines, ENGINES)):
+        for name in names:
+            if name not in known:
+                raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
+    with status("compiling") as progress:
+        results = measure(only, engines, rounds=rounds, progress=progress)
+    show(results, Console(stderr=as_json))
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+        (report / "compute.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
+        try:
+            click.echo(f"plot: {plot(results, report)}", err=True)
+        except ImportError:
+            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+    if as_json:
+        click.echo(json.dumps(results.as_dict()))
+    sys.exit(1 if results.failed else 0)
