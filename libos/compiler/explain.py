@@ -65,6 +65,7 @@ def sentence(error: BaseException, text: str) -> str:
     """One line: ours where we have one for what numba says, else the first line of its message."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
     for pattern, words in SENTENCES:
         found = re.search(pattern, text)
         if found:

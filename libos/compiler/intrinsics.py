@@ -110,8 +110,8 @@ def guest(function, *kinds: str, result=types.int64):
         def typed(typing_context, *args):
             for position, (arg, kind) in enumerate(zip(args, kinds, strict=True), 1):
                 fits, wanted = CHECKS[kind]
-                if not fits(arg):
-                    raise TypingError(f"machine.{function.__name__} wants {wanted} as argument {position}, not {arg}")
+                if arg is None or not fits(arg):
+                    raise TypingError(f"machine.{function.__name__} wants {wanted} as argument {position}, not {arg or 'nothing'}")
 
             def generate(context, builder, signature, values):
                 value = lower(Site(context, builder, signature, values))
@@ -119,9 +119,10 @@ def guest(function, *kinds: str, result=types.int64):
 
             return result(*args), generate
 
-        names = ", ".join(inspect.signature(function).parameters)
+        names = list(inspect.signature(function).parameters)
+        takes, gives = ", ".join(f"{n}=None" for n in names), ", ".join(names)  # None: not given, see `typed`
         space = {"typed": typed}
-        exec(f"def {function.__name__}(typing_context, {names}): return typed(typing_context, {names})", space)
+        exec(f"def {function.__name__}(typing_context, {takes}): return typed(typing_context, {gives})", space)
         replacements[function] = intrinsic(space[function.__name__])
         return lower
 

@@ -83,7 +83,7 @@ def link(context, texts: list[str], say) -> bytes:
 def explain(error: BaseException, path: Path) -> CompileError:
     """Any failure as one message with a place."""
     if isinstance(error, CompileError):
-        return error
+        return CompileError(str(path), error.line, error.text) if Path(error.file).name == path.name else error
     from denali.libos.compiler import explain as numba_errors
     from denali.libos.compiler.dispatcher import compiling
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engines import ENGINES, Call, Outcome, run
 
 from denali.isa.context import Status
 from denali.isa.image import Image
 from denali.isa.record import ALL_ONES
 from denali.isa.virtual import Service
 from denali.libos import cc, numbers
-from engines import ENGINES, Call, Outcome, run
 
 HERE = Path(__file__).parent
 MEMORY = 64 * 1024
