@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import oracles
 import pytest
 
 from denali.isa.assembler import AssemblyError, assemble
@@ -17,8 +18,6 @@ from denali.isa.instruction import Instruction
 from denali.isa.operands import Kind
 from denali.isa.pseudo import PSEUDOS, Pseudo, constant_steps
 from denali.isa.reference import Machine
-
-from . import oracles
 
 INTEGER = {"rd": "a0", "rs": "s1", "rt": "t2", "to": ". + 16", "imm": "3", "csr": "fcsr"}
 FLOATING = {"rd": "fa0", "rs": "fs1", "rt": "ft2"}

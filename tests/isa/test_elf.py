@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import oracles
+
 from denali.isa.assembler import assemble
 from denali.isa.elf import write_elf
 from denali.isa.image import Image, Segment, Symbol
-
-from . import oracles
 
 CODE = b"\x01\x00" * 8
 SEGMENTS = [
@@ -20,8 +20,8 @@ SEGMENTS = [
 MAIN, VALUE = Symbol("main", 0x10002, 6), Symbol("module.value", 0x12000, 4)
 
 
-def elf(**more: dict[str, bytes]) -> bytes:
-    return write_elf(SEGMENTS, entry=0x10002, functions=[MAIN], objects=[VALUE], **more)
+def elf(sections: dict[str, bytes] | None = None) -> bytes:
+    return write_elf(SEGMENTS, entry=0x10002, functions=[MAIN], objects=[VALUE], sections=sections)
 
 
 def test_an_image_gets_back_what_was_written() -> None:

@@ -22,7 +22,7 @@ def _restored() -> Iterator[None]:
 
 
 def branches_on_a_guest_value(cpu: Machine, rd: Reg, rs1: Reg, imm: Signed) -> None:
-    if cpu[rs1] == 0:
+    if cpu[rs1] == 0:  # pyright: ignore[reportGeneralTypeIssues]
         cpu[rd] = imm
 
 

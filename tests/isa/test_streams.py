@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import engines
+import oracles
 import pytest
 import streams
 
 from denali.isa.record import Cause
-
-from . import oracles
 
 
 def on_engine(engine: str, stream: streams.Stream) -> bytes:
