@@ -73,8 +73,8 @@ class Guest(fake.Machine):
                 self.turn(c)
 
     def idle(self, until: int) -> None:
-        """Give the world its turn, unless an event is pending."""
-        if not self.raised & self.mask:
+        """Give the world its turn, unless an event is pending or the time has come."""
+        if not self.raised & self.mask and until > self.now:
             self.wake = until
             raise Asleep
 
