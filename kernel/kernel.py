@@ -42,7 +42,7 @@ log = logging.getLogger("denali.kernel")
 
 FRAMES = 6 << 20  # 24 GiB of address space; the host gives memory when a frame is written to
 CAPACITY = 1 << 20
-PACKETS = 32768
+PACKETS = 1 << 18
 CHUNKS = 65536
 TURN = 1_000_000
 ENDLESS = 1 << 62
@@ -195,16 +195,12 @@ class Kernel:
         numbers = np.flatnonzero((states >= State.HELD) & (states <= State.IDLE))
         return [self.guest(number) for number in numbers.tolist()]
 
-    def start(self, guest: Guest) -> None:
-        """Let a held guest run."""
-        self._mailbox.call(lambda: life.start(self.tables.address, guest.number))
+    def start(self, *guests: Guest) -> None:
+        """Let held guests run, all from the same moment."""
+        self._mailbox.call(lambda: [life.start(self.tables.address, guest.number) for guest in guests])
 
-    def kill(self, guest: Guest) -> None:
-        """End a guest's life; it is over when this returns."""
-        self._mailbox.call(lambda: self._kill([guest.number]))
-
-    def kill_all(self, guests: Iterable[Guest]) -> None:
-        """End many guests' lives at once."""
+    def kill(self, *guests: Guest) -> None:
+        """End guests' lives; they are over when this returns."""
         numbers = [guest.number for guest in guests]
         self._mailbox.call(lambda: self._kill(numbers))
 
