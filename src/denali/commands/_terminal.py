@@ -1,17 +1,18 @@
-"""What every command says to a person: progress on stderr, and one line instead of a traceback."""
+"""What every command says to a person: progress on stderr, one line instead of a traceback, sizes with units."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
-from .. import BadImage, CompileError
-
 BAD_INPUT = 2  # exit status: the file given is not a program we can run
 TRAPPED = 70  # exit status: the guest trapped (EX_SOFTWARE of sysexits.h)
+INTERRUPTED = 130  # exit status: Ctrl-C
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class Rejected(click.ClickException):
@@ -19,28 +20,45 @@ class Rejected(click.ClickException):
 
     exit_code = BAD_INPUT
 
-    def show(self, file: object = None) -> None:
+    def show(self, file: Any = None) -> None:
         """Print the line."""
         click.echo(f"denali-py: {self.format_message()}", err=True)
 
 
+class Bytes(click.ParamType):
+    """A number of bytes: 65536, 64K, 1M, 2G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text to bytes."""
+        if isinstance(value, int):
+            return value
+        digits, unit = str(value).rstrip("BbKkMmGg"), str(value).upper().rstrip("B").lstrip("0123456789")
+        if not digits.isdigit() or unit not in _UNITS:
+            self.fail(f"{value!r} is no size; write 65536, 64K or 1M", param, ctx)
+        return int(digits) * _UNITS[unit]
+
+
 @contextmanager
-def fail() -> Iterator[None]:
-    """Turn what a bad file causes into `Rejected`."""
+def one_line_errors() -> Iterator[None]:
+    """Turn what a bad file or an impossible wish causes into `Rejected`."""
+    from .. import BadImage, CompileError
+
     try:
         yield
-    except (BadImage, CompileError, OSError) as error:
+    except (BadImage, CompileError, ValueError, OSError) as error:
         raise Rejected(str(error)) from error
 
 
 @contextmanager
-def status(first: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with a text on a terminal; the texts as plain lines, each once, elsewhere."""
+def spinner(first: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with a text on a terminal; elsewhere the texts as lines."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: print(text, file=sys.stderr, flush=True)
         return
-    with console.status(first) as spinner:
-        yield spinner.update
+    with console.status(first) as status:
+        yield lambda text: status.update(text)

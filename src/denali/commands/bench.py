@@ -37,13 +37,13 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
     from ..bench.compute import ENGINES, measure
     from ..bench.programs import KERNELS
     from ..bench.report import plot, show
-    from ._terminal import status
+    from ._terminal import spinner
 
     for names, known in ((only, KERNELS), (engines, ENGINES)):
         for name in names:
             if name not in known:
                 raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
-    with status("compiling") as progress:
+    with spinner("compiling") as progress:
         results = measure(only, engines, rounds=rounds, progress=progress)
     show(results, Console(stderr=as_json))
     if report is not None:

@@ -67,7 +67,10 @@ def _programs() -> Iterator[Finding]:
     for name, serves in programs.items():
         path = shutil.which(name)
         yield Finding(name, path is not None, path or "not on PATH", serves)
-    for name, serves in {"unicorn": "tests: instructions against a second machine", "hypothesis": "property tests"}.items():
+    for name, serves in {
+        "unicorn": "tests: instructions against a second machine",
+        "hypothesis": "property tests",
+    }.items():
         yield Finding(name, find_spec(name) is not None, "Python package", serves)
 
 

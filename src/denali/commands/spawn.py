@@ -1,0 +1,100 @@
+"""`denali-py spawn`: thousands of guests of one service, each at its own address."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._terminal import Bytes, one_line_errors, spinner
+
+if TYPE_CHECKING:
+    from ..survey import Report
+    from ..system import Kernel
+
+NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
+
+
+@click.command()
+@click.argument("program", default=NEWCOMER, type=click.Path(path_type=Path))
+@click.option("-n", "--count", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Guests.")
+@click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
+@click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: what the image asks for.")
+@click.option("--duration", type=float, help="Serve for so many seconds, then end.")
+@click.option("--once", is_flag=True, help="End after the table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
+def spawn(
+    program: Path, count: int, port: int, memory: int | None, duration: float | None, once: bool, as_json: bool
+) -> None:
+    """Spawn guests of PROGRAM, a Python service or an ELF image; by default a web server that says hello.
+
+    Every guest answers one request over the virtual network. Then all serve until Ctrl-C, each at its own loopback
+    address. Exit status 0 only if every guest answered.
+
+    \b
+    denali-py spawn --count 5000
+    denali-py spawn examples/counter.py --count 10 --port 9000
+    denali-py spawn service.elf --memory 256K --once --json
+    """
+    from ..survey import survey
+    from ..system import Kernel, load, prepare
+
+    with one_line_errors(), spinner("preparing") as say:
+        image = load(program, progress=say)
+        kernel = Kernel(progress=say)
+    with kernel, one_line_errors():
+        with spinner(f"spawning {count:,} guests") as say:
+            prepare(kernel, image, memory, say)
+            report = survey(kernel, image, count, memory=memory, asked=lambda n: say(f"{n:,} of {count:,} asked"))
+        if not once:
+            kernel.publish(port)
+        _show(report, as_json, None if once else port)
+        if not once:
+            _serve(kernel, duration)
+    sys.exit(0 if report.failed == 0 else 1)
+
+
+def _serve(kernel: Kernel, duration: float | None) -> None:
+    """Wait for Ctrl-C, or for `duration` seconds; say what stops meanwhile."""
+    deadline = time.monotonic() + (duration if duration is not None else float("inf"))
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            for guest in kernel.stopped(timeout=min(0.25, left)):
+                click.echo(guest.message or f"guest {guest.number} exited with {guest.exit_status}", err=True)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _show(report: Report, as_json: bool, port: int | None) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+        return
+    from ipaddress import IPv4Address
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..isa.virtual import loopback_of
+
+    console = Console()
+    console.print(f"{report.answered:,} of {report.guests:,} answered", highlight=False)
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    rows = {
+        f"{report.first_guest_s:.2f} s": "from the start of this command to the first guest",
+        f"{report.spawn_ns_per_guest:,.0f} ns": "to spawn a guest",
+        f"{report.bytes_per_guest:,.0f} B": "of this process's memory for each guest that has answered",
+        f"{report.answer_all_s:.2f} s": "until all had answered",
+        f"{report.requests_per_second:,.0f}": "requests a second",
+        f"{report.latency_us.p50:,.0f} µs, {report.latency_us.p99:,.0f} µs": "latency, median and 99th percentile",
+    }
+    for figure, meaning in rows.items():
+        table.add_row(figure, meaning)
+    console.print(table)
+    if port is not None:
+        last = IPv4Address(loopback_of(report.guests))
+        console.print(f"\nNow in another terminal:  curl http://{last}:{port}/   (127.1.0.1 to {last}; Ctrl-C ends)")

@@ -1,0 +1,122 @@
+"""Spawn many guests, have each answer one request, and say what that took: the figures of `denali-py spawn`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .isa.image import Image
+from .system import Kernel, service
+
+HTTP = 80  # the port on which a guest of `spawn` answers
+PATIENCE_S = 60.0  # without any answer, the probe is given up
+_PROBE = "denali.libos.probe"
+_RECORD = np.dtype([("index", "<u4"), ("latency", "<u4")])  # what the probe writes for each guest
+_FAILED = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class Latency:
+    """Microseconds from opening a connection to the end of the answer."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(slots=True)
+class Report:
+    """What spawning and asking took."""
+
+    guests: int
+    answered: int
+    failed: int
+    first_guest_s: float  # from the start of this process until the first guest was made
+    spawn_ns_per_guest: float
+    bytes_per_guest: float  # growth of this process (resident pages and page tables) over spawn and answers, by guest
+    answer_all_s: float
+    requests_per_second: float
+    latency_us: Latency
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def since_process_start() -> float:
+    """Seconds that this process has lived (to 10 ms, the host's tick)."""
+    started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def footprint() -> int:
+    """Bytes of memory that belong to this process: its proportional set and its page tables."""
+    lines = [
+        *Path("/proc/self/smaps_rollup").read_text().splitlines(),
+        *Path("/proc/self/status").read_text().splitlines(),
+    ]
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss:", "VmPTE:")))
+
+
+def survey(
+    kernel: Kernel,
+    image: Image,
+    count: int,
+    *,
+    memory: int | None = None,
+    asked: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Spawn `count` guests of `image` in `kernel` and ask each of them once over the virtual network.
+
+    Args:
+        kernel: an open kernel.
+        image: a service that speaks HTTP on port 80.
+        count: how many guests.
+        memory: bytes of private memory each; None: what the kernel gives by default.
+        asked: told from time to time how many guests have been asked.
+    """
+    results = bytearray()
+    probe = kernel.spawn(service("probe"), start=False, console=results.extend)[0]
+    before = footprint()
+    begin = time.perf_counter_ns()
+    guests = kernel.spawn(image, count=count, memory=memory)
+    spawn_ns = time.perf_counter_ns() - begin
+    first_guest_s = since_process_start()
+    for name, value in (("first", guests[0].number), ("count", count), ("port", HTTP)):
+        probe.write(f"{_PROBE}.{name}", value.to_bytes(8, "little"))
+    begin = time.perf_counter_ns()
+    probe.start()
+    _watch(probe.wait, results, asked)
+    seconds = (time.perf_counter_ns() - begin) / 1e9
+    taken = footprint() - before
+    probe.kill()
+    latencies = np.frombuffer(bytes(results[: len(results) // 8 * 8]), _RECORD)["latency"]
+    good = latencies[latencies != _FAILED] / 1000
+    p50, p99 = np.percentile(good, (50, 99)) if len(good) else (0.0, 0.0)
+    return Report(
+        guests=count,
+        answered=len(good),
+        failed=count - len(good),
+        first_guest_s=first_guest_s,
+        spawn_ns_per_guest=spawn_ns / count,
+        bytes_per_guest=taken / count,
+        answer_all_s=seconds,
+        requests_per_second=len(good) / seconds,
+        latency_us=Latency(float(p50), float(p99)),
+    )
+
+
+def _watch(wait: Callable[[float], bool], results: bytearray, asked: Callable[[int], None]) -> None:
+    """Wait for the probe, tell of progress, and lose patience when there is none."""
+    seen, since = 0, time.monotonic()
+    while not wait(0.1):
+        if len(results) != seen:
+            seen, since = len(results), time.monotonic()
+            asked(seen // 8)
+        elif time.monotonic() - since > PATIENCE_S:
+            return

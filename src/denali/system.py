@@ -1,0 +1,68 @@
+"""The composition: a kernel with its gateway, and programs of any kind as images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+from . import libos
+from .isa.image import Image
+from .kernel.kernel import Kernel as IsolationKernel
+from .libos.compiler import CompileError, build
+
+__all__ = ["CompileError", "Kernel", "load", "prepare", "service"]
+
+Progress = Callable[[str], None]
+
+
+def load(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Image:
+    """A program as an image: a Python service (`.py`) is compiled or taken from the cache, all else is an ELF file.
+
+    Args:
+        path: the file.
+        progress: told in words what takes time.
+
+    Raises:
+        CompileError: the service uses what guests cannot do; names file and line.
+        BadImage: the file is no executable for this machine.
+        OSError: it cannot be read.
+    """
+    file = Path(path)
+    if file.suffix == ".py":
+        return Image.from_elf(build(file, progress=progress), file.stem)
+    return Image.load(file)
+
+
+@cache
+def service(name: str, progress: Progress | None = None) -> Image:
+    """A service of the library, `gateway` or `probe`."""
+    return load(Path(libos.__path__[0]) / f"{name}.py", progress=progress)
+
+
+class Kernel(IsolationKernel):
+    """An isolation kernel whose guests can be reached from the host: guest 0 is the gateway.
+
+    Args:
+        clock: "real", or "virtual": time is counted in instructions and jumps when every guest waits.
+        gateway: without one, guests have only their virtual network, and starting is quicker.
+        progress: told in words what takes time while the gateway's image is made.
+        **limits: see `kernel.Kernel`.
+    """
+
+    def __init__(
+        self, *, clock: str = "real", gateway: bool = True, progress: Progress | None = None, **limits: int
+    ) -> None:
+        image = service("gateway", progress) if gateway else None
+        super().__init__(clock=clock, gateway=image, **limits)
+
+
+def prepare(kernel: Kernel, image: Image, memory: int | None, progress: Progress) -> None:
+    """Have everything that `survey` runs translated, telling what takes time."""
+    for one, size in ((image, memory), (service("probe", progress), None)):
+        kernel.prepare(one, memory=size, progress=partial(_say_parts, progress, one.name))
+
+
+def _say_parts(progress: Progress, name: str, done: int, total: int) -> None:
+    progress(f"translating {name}: {done} of {total}")
