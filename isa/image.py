@@ -220,7 +220,7 @@ def _segments(elf: Any, content: bytes) -> Iterator[Segment]:
             raise BadImage(f"segment [{start:#x}, {start + size:#x}) ends above {ADDRESS_LIMIT:#x}")
         if stored > size:
             raise BadImage(f"segment at {start:#x} has {stored} bytes in the file but {size} in memory")
-        if offset + stored > len(content):
+        if stored and offset + stored > len(content):
             raise BadImage(f"truncated: segment at {start:#x} ends at byte {offset + stored} of {len(content)}")
         flags = part["p_flags"]
         data = content[offset : offset + stored]
