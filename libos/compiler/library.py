@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba.core import cgutils, types, typing
+from numba.extending import overload
 
 from denali.libos import machine
 from denali.libos.compiler import intrinsics
@@ -115,3 +116,22 @@ def print_all(context, builder, signature, args):
         print_item(context, builder, kind, value)
     call(context, builder, write, separator, constant(context, builder, b"\n"))
     return context.get_dummy_value()
+
+
+@overload(float)
+def float_of_truth(value):
+    """`float(a < b)`."""
+    return (lambda value: 1.0 if value else 0.0) if isinstance(value, types.Boolean) else None
+
+
+@overload(sum)
+def sum_of_items(items):
+    """`sum` of a generator."""
+
+    def total(items):
+        result = 0
+        for item in items:
+            result += item
+        return result
+
+    return total if isinstance(items, types.Generator) else None

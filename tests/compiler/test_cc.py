@@ -155,7 +155,8 @@ def test_nothing_is_both_writable_and_executable(compiler: str, tmp_path: Path) 
 
 
 def test_a_trap_names_function_and_line(compiler: str, tmp_path: Path) -> None:
-    text = "int *volatile nowhere;\n\n__attribute__((noinline)) int reads(int *p)\n{\n    return *p;\n}\nint main(void) { return reads(nowhere); }\n"
+    reads = "int *volatile nowhere;\n\n__attribute__((noinline)) int reads(int *p)\n{\n    return *p;\n}\n"
+    text = reads + "int main(void) { return reads(nowhere); }\n"
     guest = run_guest(compile_text(tmp_path, text, compiler=compiler))
     assert guest.outcome.status is Status.TRAP
     assert guest.place == ("reads", 5)
@@ -195,7 +196,8 @@ def test_what_if_memory_runs_out(tmp_path: Path) -> None:
 
 
 def test_constructors_run_before_main(tmp_path: Path) -> None:
-    text = "static int set;\n__attribute__((constructor)) static void before(void) { set = 5; }\nint main(void) { return set; }"
+    before = "static int set;\n__attribute__((constructor)) static void before(void) { set = 5; }\n"
+    text = before + "int main(void) { return set; }"
     assert run_guest(compile_text(tmp_path, text)).exit_status == 5
 
 
@@ -238,8 +240,11 @@ def test_a_program_that_is_wrong_gives_the_compilers_words(compiler: str, tmp_pa
 
 
 def test_a_missing_compiler_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_: None)
-    monkeypatch.setattr(cc, "find_spec", lambda _: None)
+    def nothing(_: str) -> None:
+        return None
+
+    monkeypatch.setattr(shutil, "which", nothing)
+    monkeypatch.setattr(cc, "find_spec", nothing)
     with pytest.raises(cc.BuildError, match=r"gcc-riscv64-linux-gnu.*denali-py\[c\]"):
         cc.find()
 

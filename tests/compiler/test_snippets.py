@@ -38,9 +38,7 @@ def expected(module: ModuleType) -> str:
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_a_guest_prints_what_cpython_prints(
-    area: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_guest_prints_what_cpython_prints(area: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SNIPPETS))
     module = importlib.import_module(area)
     image = build(service(tmp_path, area, [case.__name__ for case in module.CASES]))
