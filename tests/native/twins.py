@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import random
 from typing import Any
 
@@ -16,8 +17,20 @@ from denali.isa.reference import Machine
 
 FRAMES = 2
 SIZE = FRAMES * 4096 - CONTEXT.itemsize
+GUEST = 0x600D600D
 PLAIN = ("pc", "fuel", "fcsr", "status", "reservation", "reserved_value")
+LIBC = ctypes.CDLL(None)
+LIBC.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 SERVICE = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, *[ctypes.c_uint64] * 3)
+
+
+def guarded(pages: int) -> np.ndarray:
+    """Zeroed pages between two that nobody may touch: an access beside them ends the process."""
+    memory = mmap.mmap(-1, (pages + 2) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    for page in (0, pages + 1):
+        assert LIBC.mprotect(address_of(whole) + page * mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
+    return whole[mmap.PAGESIZE : -mmap.PAGESIZE]
 
 
 def behaviour(number: int, a: int, b: int) -> tuple[int, Status, Cause | None, int]:
@@ -57,15 +70,11 @@ class Twins:
     def __init__(self, engine: Engine, image: Image, *, space: Space | None = None) -> None:
         self.space = space or engine.space(image, SIZE, NATIVE_SERVICE)
         self.reference = Machine(image, SIZE, reference_service)
-        memory = np.zeros(FRAMES * 4096 + 64 + 4096, np.uint8)
-        start = -address_of(memory) % 64
-        self._all = memory
-        self.context: Any = memory[start : start + CONTEXT.itemsize].view(CONTEXT)
-        self.memory = memory[start + CONTEXT.itemsize : start + FRAMES * 4096]
-        self.behind = memory[start + FRAMES * 4096 :]
-        self.behind[:] = 0xA5
+        self._pages = guarded(FRAMES)
+        self.context: Any = self._pages[: CONTEXT.itemsize].view(CONTEXT)
+        self.memory = self._pages[CONTEXT.itemsize :]
         self.enter = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)(engine.enter)
-        self.context["space"] = self.space.address
+        self.context["space"], self.context["guest"] = self.space.address, GUEST
         self.set_memory(bytes(self.reference.memory.private))
         self.set(pc=image.entry, fcsr=0, reservation=ALL_ONES, reserved_value=0)
         self.set_registers(self.reference.x, self.reference.f)
@@ -111,8 +120,8 @@ class Twins:
         ]
         if self.memory.tobytes() != bytes(expected.memory.private):
             result.append("private memory differs")
-        if (self.behind != 0xA5).any():
-            result.append("something was written behind private memory")
+        if got["space"] != self.space.address or got["guest"] != GUEST or got["limit"] != expected.limit:
+            result.append("something of the context was overwritten")
         return result
 
 
