@@ -88,7 +88,7 @@ def test_numbers_run_out_with_a_clear_message(make_kernel: Callable[..., Kernel]
 
 @pytest.mark.parametrize("options", [{"count": 0}, {"memory": 10}, {"memory": 1 << 40}, {"fuel": -1}, {"turn": -5}])
 def test_senseless_arguments_are_refused(kernel: Kernel, options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be|memory"):
+    with pytest.raises(ValueError, match=r"must be|memory"):
         kernel.spawn(program(SLEEPER), **options)  # type: ignore[arg-type]
 
 
@@ -192,4 +192,3 @@ def test_a_closed_kernel_says_so(make_kernel: Callable[..., Kernel]) -> None:
     assert guest.ending.end is End.CLOSED
     with pytest.raises(Closed, match="closed"):
         guest.kill()
-

@@ -30,7 +30,11 @@ def send(kernel: Kernel, peer: int, times: int = 1, source: str = SENDER) -> tup
     assert guest.wait(20)
     counters = guest.metrics()
     assert start
-    return guest, [counters["frames_sent"], counters["sent_to_nobody"] + counters["sent_spoofed"], counters["sent_to_full"]]
+    return guest, [
+        counters["frames_sent"],
+        counters["sent_to_nobody"] + counters["sent_spoofed"],
+        counters["sent_to_full"],
+    ]
 
 
 def receiver(kernel: Kernel, enough: int) -> Guest:

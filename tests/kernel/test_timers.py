@@ -53,7 +53,9 @@ def next_wake(address):
 
 
 times = st.one_of(st.integers(0, 1 << 20), st.integers(0, 1 << 34), st.integers(0, (1 << 62) - 1))
-steps = st.lists(st.tuples(st.sampled_from(["sleep", "cancel", "pass", "jump"]), st.integers(0, 19), times), max_size=80)
+steps = st.lists(
+    st.tuples(st.sampled_from(["sleep", "cancel", "pass", "jump"]), st.integers(0, 19), times), max_size=80
+)
 
 
 @settings(max_examples=150, deadline=None)
