@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,14 +45,13 @@ def plot(results: Results, folder: Path) -> Path:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
+    canvas: Any = import_module("matplotlib.backends.backend_svg")
+    figures: Any = import_module("matplotlib.figure")
     folder.mkdir(parents=True, exist_ok=True)
     engines = [name for name in results.engines() if name != BASE]
     kernels = list(results.samples)
-    figure = Figure(figsize=(1.1 * len(kernels) + 3, 5), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = figures.Figure(figsize=(1.1 * len(kernels) + 3, 5), layout="constrained")
+    canvas.FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     width = 0.8 / max(len(engines), 1)
     for index, engine in enumerate(engines):
