@@ -19,36 +19,33 @@ def loops_of(function: Function) -> dict[int, Function]:
         for successor in function.successors(block):
             predecessors[successor].add(block.pc)
     headers = loop_headers(function, function.entry) - {function.entry}
-    reached = _reached_from(function)
-    return {header: _loop(function, header, predecessors, reached[header]) for header in sorted(headers)}
+    return {header: _loop(function, header, predecessors) for header in sorted(headers)}
 
 
-def _reached_from(function: Function) -> dict[int, set[int]]:
-    """For every block the blocks that may run after it."""
-    result: dict[int, set[int]] = {}
-    for start in function.blocks:
-        seen: set[int] = set()
-        pending = list(function.successors(function.blocks[start]))
-        while pending:
-            pc = pending.pop()
-            if pc not in seen:
-                seen.add(pc)
-                pending += function.successors(function.blocks[pc])
-        result[start] = seen
-    return result
-
-
-def _loop(function: Function, header: int, predecessors: dict[int, set[int]], after: set[int]) -> Function:
-    """The natural loop: what leads back to the header, walked backwards from it."""
+def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) -> Function:
+    """The natural loop: what leads to a jump back to the header, walked backwards from there."""
+    outside = _reached_without(function, header)
     body = {header}
-    pending = [pc for pc in predecessors[header] if pc in after]
+    pending = [pc for pc in predecessors[header] if pc not in outside]
     while pending:
         pc = pending.pop()
-        if pc not in body and pc in after:
+        if pc not in body:
             body.add(pc)
-            pending += predecessors[pc]
+            pending += predecessors[pc] - outside
     blocks = {pc: block for pc, block in function.blocks.items() if pc in body}
     return Function(header, blocks, [pc for pc in function.switch if pc in body])
+
+
+def _reached_without(function: Function, header: int) -> set[int]:
+    """The blocks that can be reached from the entry without passing the header; it dominates all others."""
+    seen: set[int] = set()
+    pending = [function.entry]
+    while pending:
+        pc = pending.pop()
+        if pc not in seen and pc != header:
+            seen.add(pc)
+            pending += function.successors(function.blocks[pc])
+    return seen
 
 
 def constants(function: Function) -> dict[int, dict[int, int]]:

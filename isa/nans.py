@@ -15,9 +15,10 @@ import enum
 from collections.abc import Mapping
 
 from .liveness import FLOAT, Effects
-from .record import Op, Step
+from .record import ALL_ONES, Op, Step
 from .units import Block, Function, Located
 
+BITWISE = (Op.F, Op.CONST, Op.AND, Op.OR, Op.XOR)
 POSTPONED = frozenset({"add", "sub", "mul", "div", "sqrt", "fma"})
 
 
@@ -48,9 +49,40 @@ def _result(step: Step) -> Nan:
     return Nan.RAW if operation in POSTPONED and step.width == 64 else Nan.CLEAN
 
 
+def moved(located: Located) -> tuple[int, int] | None:
+    """Where the instruction does nothing but copy one floating-point register to another: (to, from).
+
+    Such copies come as sign injections of a register into itself. What is bitwise and takes zeros to zeros and ones to
+    ones takes every bit to itself.
+    """
+    steps = located.instruction.steps
+    sources = {located.number(step) for step in steps if step.op is Op.F}
+    if len(sources) != 1 or steps[-1].op is not Op.SET_F or any(step.op not in BITWISE for step in steps[:-1]):
+        return None
+    if any(_copy(steps, bits) != bits for bits in (0, ALL_ONES)):
+        return None
+    return FLOAT + located.number(steps[-1]), FLOAT + sources.pop()
+
+
+def _copy(steps: list[Step], bits: int) -> int:
+    """What the last step sets when every register read holds `bits`."""
+    values: dict[int, int] = {}
+    for step in steps[:-1]:
+        if step.op is Op.F:
+            values[id(step)] = bits
+        elif step.op is Op.CONST:
+            values[id(step)] = int(str(step.attribute))
+        else:
+            a, b = (values[id(argument)] for argument in step.args)
+            values[id(step)] = {Op.AND: a & b, Op.OR: a | b, Op.XOR: a ^ b}[step.op]
+    return values[id(steps[-1].args[0])]
+
+
 def exposed(located: Located) -> set[int]:
     """The floating-point registers whose bits this instruction shows to something other than arithmetic."""
     registers: set[int] = set()
+    if moved(located) is not None:
+        return registers
     for step in located.instruction.steps:
         if step.op is not Op.FLOAT:
             registers |= {FLOAT + located.number(a) for a in step.args if a.op is Op.F}
@@ -62,6 +94,10 @@ def advance(located: Located, states: States) -> None:
     for register in exposed(located):
         if states.get(register) is Nan.RAW:
             states[register] = Nan.CLEAN
+    copy = moved(located)
+    if copy is not None:
+        states[copy[0]] = states.get(copy[1], Nan.EXACT)
+        return
     for step in located.instruction.steps:
         if step.op is Op.SET_F:
             states[FLOAT + located.number(step)] = _written(located, step.args[0])
@@ -74,9 +110,7 @@ def _written(located: Located, value: Step) -> Nan:
     return Nan.CLEAN if zero else Nan.EXACT
 
 
-def states_at_entry(
-    function: Function, blocks: list[Block], effects: Mapping[int, Effects]
-) -> dict[int, States]:
+def states_at_entry(function: Function, blocks: list[Block], effects: Mapping[int, Effects]) -> dict[int, States]:
     """The states at the beginning of every block; `effects` are those of the calls that end blocks, by block."""
     entry: dict[int, States] = {blocks[0].pc: {}}
     pending = [blocks[0].pc]

@@ -23,9 +23,8 @@ TAGS = """!10 = !{!"denali"}
 !12 = !{!14, !14, i64 0}
 !13 = !{!11, !11, i64 0}
 """
-PARAMETERS = "i64 %in1, ptr noundef nonnull align 8 dereferenceable({size}) %ctx, ".format(
-    size=CONTEXT.itemsize
-) + ", ".join(f"i64 %in{number}" for number in CARRIED)
+POINTER = f"ptr noundef nonnull align 8 dereferenceable({CONTEXT.itemsize}) %ctx"
+PARAMETERS = ", ".join(["i64 %in1", POINTER, *(f"i64 %in{number}" for number in CARRIED)])
 
 
 def offset_of(register: int) -> int:

@@ -23,6 +23,7 @@ SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number
 }
 declare i64 @denali_service(ptr, i64, i64, i64)
 """
+SMALL = 1000  # instructions
 METADATA = TAGS + "!15 = !{}\n"
 
 
@@ -42,8 +43,12 @@ class Translation:
             self.loops |= {header: (loop, known[header]) for header, loop in loops.items() if header not in self.loops}
 
     def entries(self) -> list[int]:
-        """The units to make ahead of time: one for each function, and one for each loop, to come back to."""
-        return sorted(self.functions.keys() | self.loops.keys())
+        """The units to make ahead of time: one for each function, of a small image also one for each loop.
+
+        The loops of a large one are translated when a guest that was stopped in them has come back often enough.
+        """
+        size = sum(len(block.code) for function in self.functions.values() for block in function.blocks.values())
+        return sorted(self.functions.keys() | (self.loops.keys() if size <= SMALL else set()))
 
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
@@ -52,7 +57,9 @@ class Translation:
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
-        rest = module_text([*texts, SERVE], declared).replace("define internal i32", "define internal x86_regcallcc i32")
+        rest = module_text([*texts, SERVE], declared).replace(
+            "define internal i32", "define internal x86_regcallcc i32"
+        )
         rest = rest.replace("define internal void", "define internal x86_regcallcc void")
         return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
 

@@ -19,11 +19,29 @@ FREE = (5, 6, 7, 10, 11, 12, 13, 14, 15, 28, 29)
 COUNTERS = (23, 24, 25)  # s7..s9: of loops, never written otherwise
 DATA, TABLE = 26, 27  # s10 points into private memory, s11 at read-only bytes
 FRAME = 96
-REGISTER = ("add", "sub", "sll", "srl", "sra", "slt", "sltu", "xor", "or", "and", "mul", "mulh", "div", "remu", "addw", "sllw", "divw")
+REGISTER = (
+    "add",
+    "sub",
+    "sll",
+    "srl",
+    "sra",
+    "slt",
+    "sltu",
+    "xor",
+    "or",
+    "and",
+    "mul",
+    "mulh",
+    "div",
+    "remu",
+    "addw",
+    "sllw",
+    "divw",
+)
 IMMEDIATE = ("addi", "slti", "sltiu", "xori", "ori", "andi", "addiw")
 LOADS = {"lb": 1, "lbu": 1, "lh": 2, "lhu": 2, "lw": 4, "lwu": 4, "ld": 8}
 STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
-FLOATS = ("fadd.d", "fsub.d", "fmul.d", "fdiv.d", "fsgnj.d", "fmin.d", "fadd.s", "fmul.s")
+FLOATS = ("fadd.d", "fsub.d", "fmul.d", "fdiv.d", "fsgnj.d", "fsgnjn.d", "fmin.d", "fmax.d", "fadd.s", "fmul.s")
 ATOMICS = ("amoadd.w", "amoswap.d", "amomax.w", "lr.d", "sc.d")
 BRANCHES = ("beq", "bne", "blt", "bge", "bltu", "bgeu")
 Label = str
@@ -71,9 +89,7 @@ class Program:
 
     def jump(self, name: str, label: Label, field: str, **operands: int) -> None:
         """Append a jump or branch to a label."""
-        self.words.append(
-            lambda pc, labels: encode(BY_NAME[name], {**operands, field: labels.get(label, pc) - pc})
-        )
+        self.words.append(lambda pc, labels: encode(BY_NAME[name], {**operands, field: labels.get(label, pc) - pc}))
 
     def address(self, register: int, label: Label) -> None:
         """Put the address of a label into a register."""
@@ -156,19 +172,32 @@ class Program:
         base = source.choice((DATA, DATA, SP, TABLE))
         if base == TABLE or source.random() < 0.5:
             name = source.choice(list(LOADS))
-            self.emit(name, rd=source.choice(registers), rs1=base, imm=source.randrange(0, FRAME if base == SP else 480))
+            self.emit(
+                name, rd=source.choice(registers), rs1=base, imm=source.randrange(0, FRAME if base == SP else 480)
+            )
         elif base == SP:
             self.emit("sd", rs1=SP, rs2=source.choice(registers), imm=8 * source.randrange(11, 12))
         else:
-            self.emit(source.choice(list(STORES)), rs1=base, rs2=source.choice(registers), imm=source.randrange(0, 2040))
+            self.emit(
+                source.choice(list(STORES)), rs1=base, rs2=source.choice(registers), imm=source.randrange(0, 2040)
+            )
 
     def _float(self) -> None:
         source = self.source
         name, rd = source.choice(FLOATS), source.randrange(0, 12)
         if source.random() < 0.3:
             self.emit("fld", rd=rd, rs1=DATA, imm=8 * source.randrange(0, 100))
-        elif source.random() < 0.3:
+        elif source.random() < 0.2:
             self.emit("fcvt.d.l", rd=rd, rs1=source.choice(FREE))
+        elif source.random() < 0.2:
+            self.emit("fsd", rs1=DATA, rs2=rd, imm=8 * source.randrange(0, 100))
+        elif source.random() < 0.2:
+            self.emit(source.choice(("fmv.x.d", "fclass.d")), rd=source.choice(FREE), rs1=rd)
+        elif source.random() < 0.2:
+            register = source.randrange(0, 12)
+            self.emit("fsgnj.d", rd=rd, rs1=register, rs2=register)
+        elif source.random() < 0.2:
+            self.emit("fmadd.d", rd=rd, rs1=source.randrange(12), rs2=source.randrange(12), rs3=source.randrange(12))
         else:
             self.emit(name, rd=rd, rs1=source.randrange(0, 12), rs2=source.randrange(0, 12))
 
@@ -199,7 +228,11 @@ class Program:
         """Of a later function, directly or through a register; seldom of any."""
         source = self.source
         last = self.functions - 1
-        callee = source.randrange(number + 1, last + 1) if number < last and source.random() < 0.9 else source.randrange(last + 1)
+        callee = (
+            source.randrange(number + 1, last + 1)
+            if number < last and source.random() < 0.9
+            else source.randrange(last + 1)
+        )
         if source.random() < 0.75:
             self.jump("jal", f"f{callee}", "imm", rd=RA)
         else:
@@ -221,7 +254,9 @@ class Program:
             case 4:
                 self.emit("v.console", rd=10, rs1=10, rs2=11)
             case 5:
-                self.words.append(source.choice((0, 0x00100073, 0x00000073, 0xC0002573)))  # illegal, ebreak, ecall, rdcycle
+                self.words.append(
+                    source.choice((0, 0x00100073, 0x00000073, 0xC0002573))
+                )  # illegal, ebreak, ecall, rdcycle
             case 6:
                 self.emit("csrrw", rd=10, rs1=source.choice(registers), csr=1) if "csrrw" in BY_NAME else None
             case _:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
+from programs import Program
+from twins import SIZE, Twins, random_float
+
 from denali.isa.compile import compile_object
 from denali.isa.context import Status
 from denali.isa.engine import Engine
 from denali.isa.translate import Translation
-
-from programs import Program
-from twins import SIZE, Twins, random_float
 
 
 def translated(engine: Engine, program: Program) -> Twins:

@@ -1,0 +1,180 @@
+"""How the blocks of a unit end: in other blocks, in other units, at the place the guest returns to."""
+
+from __future__ import annotations
+
+from .accesses import Accesses
+from .emit import Value
+from .frame import BARRIER, INTERPRET
+from .registers import CONTEXT_TAG, RESULT, SLOT_SET
+from .units import Block
+
+
+class Ends(Accesses):
+    """The part of a unit's writer that passes control on."""
+
+    status: Value | None = None  # what the service at the end of a block left in CONTEXT
+
+    def jump(self, target: Value, kind: str, when: Value | None) -> None:
+        """The end of a block."""
+        block, body = self.block, self.body
+        if block.kind != "branch" or when is None:
+            self._end(block, target)
+            return
+        assert block.target is not None
+        labels: list[str] = []
+        outside: list[tuple[str, int]] = []
+        for pc in (block.target, block.after):
+            inside = pc in self.function.blocks
+            labels.append(f"pc_{pc:x}" if inside else body.name("leave"))
+            if not inside:
+                outside.append((labels[-1], pc))
+        self._show_to(pc for pc in (block.target, block.after) if pc in self.function.blocks)
+        dirty, written = self._dirty_now(), set(self.registers.written)
+        self.registers.flush()
+        body.branch(when, *labels)
+        for label, pc in outside:
+            body.label(label)
+            self.registers.written = set(written)
+            self.registers.values = {}
+            for register in written:
+                self.registers.values[register] = self.registers.get(register)
+            assert dirty == self._dirty_now()
+            self._leave(str(pc), pc)
+
+    def _end(self, block: Block, target: Value | None) -> None:
+        """End a block that does not end in a conditional branch; `target` where it is computed."""
+        match block.kind:
+            case "goto":
+                assert block.target is not None
+                self._go(block.target)
+            case "call":
+                self._call(block, target)
+            case "return":
+                assert target is not None
+                self._return(target)
+            case "indirect":
+                assert target is not None
+                self._indirect(target)
+            case "service":
+                self._after_service(block)
+            case _:
+                self.body.line(f"br label %{self._exit(block.after, self._dirty_now())}")
+
+    def _go(self, pc: int) -> None:
+        """Go on at a known pc, in this unit or in another."""
+        if pc in self.function.blocks:
+            self._show_to([pc])
+            self.registers.flush()
+            self.body.line(f"br label %pc_{pc:x}")
+        else:
+            self._leave(str(pc), pc)
+
+    def _leave(self, target: Value, pc: int | None) -> None:
+        """Go on in another unit, for good: it gets our caller's return address."""
+        body, dirty = self.body, self._dirty_now()
+        code = self._unit_at(target, pc, dirty)
+        self._show(dirty)
+        self.registers.save(dirty)
+        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
+        call = f"musttail call x86_regcallcc {RESULT} {code}({self.registers.arguments()})"
+        body.line(f"ret {RESULT} {body.value(call)}")
+        self.registers.forget()
+
+    def _unit_at(self, target: Value, pc: int | None, dirty: frozenset[int]) -> Value:
+        """The unit to call for a pc: one of this module, or what the table says; outside the text it unwinds."""
+        if pc in self.layout.known:
+            return f"@pc_{pc:x}"
+        body, image = self.body, self.layout.image
+        offset = body.value(f"sub i64 {target}, {image.text_start}")
+        inside = body.value(f"icmp ult i64 {offset}, {image.text_end - image.text_start & -2}")
+        go_on = body.name("inside")
+        body.branch(inside, go_on, self._exit(target, dirty), likely=True)
+        body.label(go_on)
+        body.line(f"store i64 {target}, ptr %ctx_pc{CONTEXT_TAG}")
+        table = body.value(f"inttoptr i64 {self._space('table')} to ptr")
+        slot = body.value(f"getelementptr i8, ptr {table}, i64 {body.value(f'shl i64 {offset}, 2')}")
+        return body.value(f"load ptr, ptr {slot}")
+
+    def _call(self, block: Block, target: Value | None) -> None:
+        """Call, go on at the return site if that is where the callee returned to, else stop here too."""
+        body, registers = self.body, self.registers
+        dirty, callee = self._dirty_now(), self._callee(block)
+        known = block.target if block.target in self.layout.known else None
+        where = str(block.target) if block.target is not None else target
+        assert where is not None
+        code = self._unit_at(where, known, dirty)
+        kept = dirty - callee.touched
+        self._show(dirty & callee.touched)
+        self._show_to([block.after])
+        registers.save(dirty & callee.touched)
+        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
+        result = body.value(f"call x86_regcallcc {RESULT} {code}({registers.arguments()})")
+        registers.flush()
+        back = body.value(f"extractvalue {RESULT} {result}, 0")
+        returned, elsewhere = body.name("returned"), body.name("elsewhere")
+        body.branch(body.value(f"icmp eq i64 {back}, {block.after}"), returned, elsewhere, likely=True)
+        self._elsewhere(elsewhere, result, back, kept, callee.writes)
+        body.label(returned)
+        self._set_fuel(registers.take(result, str(block.after)))
+        registers.reload(callee.writes & registers.held - SLOT_SET)
+        if block.after in self.function.blocks:
+            body.line(f"br label %pc_{block.after:x}")
+        else:
+            self.body.line(f"br label %{self._exit(block.after, kept)}")
+
+    def _elsewhere(self, label: str, result: Value, back: Value, kept: frozenset[int], writes: frozenset[int]) -> None:
+        """The callee unwound, or came back to a place that is not ours: store what only we hold, unwind too."""
+        body, hot = self.body, self.body.lines
+        body.lines = []
+        unwound, strange = body.name("unwound"), body.name("strange")
+        body.label(label)
+        for register in sorted(kept):
+            self._put_away(register, self.registers.get(register))
+        odd = body.value(f"trunc i64 {back} to i1")
+        body.line(f"br i1 {odd}, label %{unwound}, label %{strange}")
+        body.label(unwound)
+        self._return_code(back)
+        body.label(strange)
+        body.line(BARRIER)
+        self._set_fuel(self.registers.take(result, back))
+        body.line(f"store i64 {back}, ptr %exit_pc")
+        body.line(f"store i64 {INTERPRET}, ptr %exit_code")
+        body.line("br label %unwind")
+        self.cold += body.lines
+        body.lines = hot
+
+    def _return(self, target: Value) -> None:
+        """Return to x1; where its lowest bit is set, the target is not x1, and the interpreter takes over."""
+        body, dirty = self.body, self._dirty_now()
+        odd = body.value(f"trunc i64 {self.registers.read(1)} to i1")
+        even = body.name("even")
+        body.branch(odd, self._exit(target, dirty), even, likely=False)
+        body.label(even)
+        self._show(dirty)
+        self.registers.save(dirty)
+        body.line(f"ret {RESULT} {self.registers.result(self.registers.read(1), self._fuel())}")
+
+    def _indirect(self, target: Value) -> None:
+        """A computed jump: to one of the places guessed when the unit was made, else by the table."""
+        body = self.body
+        if not self.function.switch:
+            self._leave(target, None)
+            return
+        other = body.name("other")
+        cases = " ".join(f"i64 {pc}, label %pc_{pc:x}" for pc in self.function.switch)
+        self._show_to(self.function.switch)
+        pending, written = dict(self.registers.values), set(self.registers.written)
+        self.registers.flush()
+        body.line(f"switch i64 {target}, label %{other} [ {cases} ]")
+        body.label(other)
+        self.registers.values, self.registers.written = pending, written
+        self._leave(target, None)
+
+    def _after_service(self, block: Block) -> None:
+        """A service with status zero goes on; else it ended the turn behind its instruction."""
+        assert self.status is not None
+        left = self._exit(block.after, self._dirty_now())
+        go_on = self.body.name("stayed")
+        self.body.branch(self.body.value(f"icmp ne i32 {self.status}, 0"), left, go_on, likely=False)
+        self.body.label(go_on)
+        self._go(block.after)
