@@ -129,6 +129,12 @@ class Assembler:
         return self._program(content)
 
     def _statement(self, statement: Statement) -> None:
+        before = len(self.sections["bss"].items)
+        self._perform(statement)
+        if len(self.sections["bss"].items) > before:
+            raise AssemblyError(".bss has no bytes in the file, only zeros: use .zero, or .data", statement.place)
+
+    def _perform(self, statement: Statement) -> None:
         if statement.is_label:
             self._label(statement.name[:-1], statement.place)
         elif statement.name.startswith("."):
@@ -276,6 +282,8 @@ class Assembler:
         except expressions.Unknown as error:
             advice = " so far; for the address of a label use la" if address is None else ""
             raise AssemblyError(str(error) + advice, operand.place.moved(error.position)) from None
+        except RecursionError:
+            raise AssemblyError("this is nested too deeply", operand.place) from None
         except BadExpression as error:
             raise AssemblyError(str(error), operand.place.moved(error.position)) from None
 

@@ -13,13 +13,23 @@ TOKEN = re.compile(
     r"\s*(?:(?P<local>\d+[fb]\b(?!x))|(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|\d+)|(?P<char>'(?:\\.|[^'\\])')"
     r"|(?P<function>%\w+)|(?P<symbol>[A-Za-z_.$][\w.$@]*)|(?P<operator><<|>>|[-+*/%&|^~()]))"
 )
+LARGEST = 128  # bits of a value, digits of a literal
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", "'": "'", '"': '"'}
+
+
+def shift(amount: int) -> int:
+    """A shift amount that makes no monster of a number."""
+    if not 0 <= amount <= 1024:
+        raise ValueError(f"shift by {amount}")
+    return amount
+
+
 Operation = Callable[[int, int], int]
 PRECEDENCE: list[dict[str, Operation]] = [
     {"|": lambda a, b: a | b},
     {"^": lambda a, b: a ^ b},
     {"&": lambda a, b: a & b},
-    {"<<": lambda a, b: a << b, ">>": lambda a, b: a >> b},
+    {"<<": lambda a, b: a << shift(b), ">>": lambda a, b: a >> shift(b)},
     {"+": lambda a, b: a + b, "-": lambda a, b: a - b},
     {"*": lambda a, b: a * b, "/": lambda a, b: a // b, "%": lambda a, b: a % b},
 ]
@@ -68,6 +78,8 @@ class Reader:
         result = self._level(0)
         if self.kind:
             raise BadExpression(f"{self.token!r} is one thing too many", self.start)
+        if result.bit_length() > LARGEST:
+            raise BadExpression(f"a number of {result.bit_length()} bits is too large", 0)
         return result
 
     def _advance(self) -> None:
@@ -93,7 +105,7 @@ class Reader:
             right = self._level(level + 1)
             try:
                 left = apply(left, right)
-            except (ZeroDivisionError, ValueError, OverflowError, MemoryError) as error:
+            except (ZeroDivisionError, ValueError) as error:
                 raise BadExpression(str(error), start) from None
         return left
 
@@ -101,6 +113,8 @@ class Reader:
         kind, token, start = self.kind, self.token, self.start
         self._advance()
         if kind == "number":
+            if len(token) > LARGEST:
+                raise BadExpression(f"a number of {len(token)} digits is too large", start)
             return int(token, 0) if token.strip("0") else 0
         if kind == "char":
             return ord(ESCAPES.get(token[2], token[2]) if token[1] == "\\" else token[1])
