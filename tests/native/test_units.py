@@ -1,0 +1,152 @@
+"""Corners of translated code, each a small guest: deep recursion, switches, strange returns, code in private memory."""
+
+from __future__ import annotations
+
+import pytest
+from denali.isa.assembler import assemble
+from denali.isa.compile import compile_object
+from denali.isa.context import Status
+from denali.isa.engine import Engine
+from denali.isa.image import Image
+from denali.isa.record import Cause
+from denali.isa.translate import Translation
+from denali.isa.units import Program
+
+from twins import SIZE, Twins
+
+LOOP = """
+        .text
+_start: li a0, 0
+        li a1, 1000
+again:  addi a0, a0, 3
+        addi a1, a1, -1
+        bnez a1, again
+        ebreak
+"""
+SWITCH = """
+        .text
+_start: li s0, 0
+again:  andi a0, s0, 3
+        slli a0, a0, 2
+        la a1, table
+        add a0, a0, a1
+        lw a0, 0(a0)
+        add a0, a0, a1
+        jr a0
+zero:   addi s1, s1, 1
+        j next
+one:    addi s1, s1, 10
+        j next
+two:    addi s1, s1, 100
+        j next
+three:  addi s1, s1, 1000
+next:   addi s0, s0, 1
+        j again
+        .rodata
+table:  .word zero - table, one - table, two - table, three - table
+"""
+RECURSION = """
+        .text
+_start: li a0, 20000
+        call down
+        ebreak
+down:   addi a0, a0, -1
+        beqz a0, up
+        call down
+        addi a1, a1, 1
+up:     ret
+"""
+WRITTEN = """
+        .data
+code:   .zero 16
+        .text
+_start: li s0, 5
+        la a1, code
+again:  li a2, 0x00150513
+        sw a2, 0(a1)
+        li a2, 0x00008067
+        sw a2, 4(a1)
+        fence.i
+        jalr ra, 0(a1)
+        addi s0, s0, -1
+        bnez s0, again
+        ebreak
+"""
+ODD_RETURN = """
+        .text
+_start: call f
+        ebreak
+f:      addi ra, ra, 1
+        ret
+"""
+ELSEWHERE = """
+        .text
+_start: call f
+        j _start
+f:      addi sp, sp, -16
+        sd ra, 8(sp)
+        call g
+        ld ra, 8(sp)
+        addi sp, sp, 16
+        ret
+g:      addi t0, t0, 1
+        andi t1, t0, 1
+        bnez t1, normal
+        ld ra, 8(sp)
+        addi sp, sp, 16
+normal: ret
+"""
+ACROSS = """
+        .text
+_start: la a0, last
+        ld a1, -4(a0)
+        ld a1, 0(a0)
+        ebreak
+        .rodata
+        .zero 64
+last:   .word 7
+"""
+
+
+def twins_of(engine: Engine, image: Image) -> Twins:
+    """A guest on both engines, translated."""
+    twins = Twins(engine, image)
+    translation = Translation(image, SIZE)
+    text, _ = translation.module(translation.entries())
+    assert twins.space._install(compile_object(text))
+    return twins
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 17, 1000])
+@pytest.mark.parametrize("source", [LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS])
+def test_a_guest_stopped_anywhere_goes_on_as_if_it_had_not_been(engine: Engine, source: str, step: int) -> None:
+    twins = twins_of(engine, assemble(source).image())
+    for _ in range(min(400, 4000 // step)):
+        if twins.run(step) is Status.TRAP:
+            break
+    twins.space.close()
+
+
+def test_endless_recursion_needs_no_more_native_stack_than_it_has(engine: Engine) -> None:
+    twins = twins_of(engine, assemble(RECURSION).image())
+    twins.run(50_000)
+    twins.run(10_000)
+    twins.space.close()
+
+
+def test_the_places_a_switch_goes_to_are_found() -> None:
+    image = assemble(SWITCH).image()
+    (function,) = Program(image).functions.values()
+    assert len(function.switch) == 4
+
+
+def test_a_group_whose_end_is_outside_traps_at_the_access_that_is(engine: Engine) -> None:
+    twins = twins_of(engine, assemble(ACROSS).image())
+    assert twins.run(100) is Status.TRAP
+    assert twins.reference.cause is Cause.LOAD
+    twins.space.close()
+
+
+def test_translating_twice_gives_the_same_text() -> None:
+    image = assemble(SWITCH).image()
+    assert Translation(image, SIZE).module([image.entry]) == Translation(image, SIZE).module([image.entry])
