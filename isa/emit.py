@@ -151,8 +151,8 @@ class Machine(Protocol):
 
 def field_offset(record: np.dtype[np.void], name: str) -> int:
     """Byte offset of a field of CONTEXT or SPACE."""
-    assert record.fields is not None
-    return record.fields[name][1]
+    fields = cast("dict[str, tuple[object, int]]", record.fields)
+    return fields[name][1]
 
 
 def context_field(body: Body, context: Value, name: str) -> Value:

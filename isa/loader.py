@@ -220,7 +220,8 @@ def _relocate(
         _add_distances(
             image, section.place + table["offset"][near].astype(np.int64), target[near] + table["addend"][near]
         )
-        for offset, kind, symbol, addend in table[~near].tolist():
+        rest: list[tuple[int, int, int, int]] = table[~near].tolist()
+        for offset, kind, symbol, addend in rest:
             _relocate_one(
                 image, section.place + offset, kind, symbols[symbol], slots.get(symbol, (0, 0)), addend, address
             )
