@@ -164,7 +164,7 @@ def test_sections_symbols_and_relocation_functions_meet() -> None:
         (".bss; .word 1", 7, ".bss has no bytes in the file, only zeros: use .zero, or .data"),
         ("li a0, 1 << 99999999999", 10, "shift by 99999999999"),
         ("li a0, " + "9" * 9999, 8, "a number of 9999 digits is too large"),
-        ("li a0, " + "*".join(["99999999999"] * 99), 8, "a number of 3617 bits is too large"),
+        ("li a0, " + "*".join(["99999999999"] * 99), 8, "a number of 3618 bits is too large"),
         ("li a0, " + "(" * 9999, 8, "this is nested too deeply"),
         ("li a0, " + "-" * 9999 + "1", 8, "this is nested too deeply"),
         (".byte 256", 7, "256 does not fit 1 bytes"),
