@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from denali.isa.cache import Cache, code_version, key
+from denali.isa.cache import UNCONCERNED, Cache, code_version, key
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def test_different_parts_have_different_keys() -> None:
 
 def test_the_version_of_the_code_is_stable_within_a_run() -> None:
     assert code_version() == code_version()
+
+
+def test_what_the_version_leaves_out_makes_no_native_code() -> None:
+    program = "import sys, denali.isa.compile; print(*(name for name in sys.modules if name.startswith('denali.isa.')))"
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    used = {name.rpartition(".")[2] for name in run.stdout.split()}
+    assert "translate" in used
+    assert not used & UNCONCERNED
 
 
 @pytest.mark.parametrize("place", [0, 9, 20, 45, -1])

@@ -1,6 +1,5 @@
 """The dispatcher: units and interpreter side by side, rounding modes kept apart, hot places noticed."""
 
-# pyright: basic
 from __future__ import annotations
 
 import ctypes
@@ -14,6 +13,7 @@ from twins import SERVICE, Twins
 from denali.isa.compile import compile_object
 from denali.isa.context import CONTEXT, Status
 from denali.isa.dispatcher import HOT, RING, SLOTS, Unwound
+from denali.isa.emit import field_offset
 from denali.isa.engine import Engine, address_of
 from denali.isa.image import Image
 from denali.isa.loader import load
@@ -25,7 +25,7 @@ DOUBLE = struct.pack("<I", 0x02B57553)  # fadd.d fa0, fa0, fa1 (dynamic)
 
 
 def offset(name: str) -> int:
-    return CONTEXT.fields[name][1]
+    return field_offset(CONTEXT, name)
 
 
 def unit(body: str) -> str:
@@ -128,7 +128,9 @@ def test_a_service_runs_in_the_hosts_rounding_mode(engine: Engine) -> None:
         return 0
 
     image = Image.raw(struct.pack("<I", 0x0000000B | 2 << 20) + bytes(16))  # rs2 = x2
-    space = engine.space(image, Twins(engine, image).space.private_size, ctypes.cast(service, ctypes.c_void_p).value)
+    space = engine.space(
+        image, Twins(engine, image).space.private_size, ctypes.cast(service, ctypes.c_void_p).value or 0
+    )
     own = Twins(engine, image, space=space)
     own.context["fcsr"] = 3 << 5  # up
     own.context["x"][0, 2] = 3
