@@ -91,9 +91,13 @@ def measure(
             ready[name] = make()
         except Unavailable as reason:
             results.skipped[name] = str(reason)
-    with tempfile.TemporaryDirectory() as folder:
-        for kernel in only or KERNELS:
-            _measure_kernel(results, kernel, ready, rounds, Path(folder), progress)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for kernel in only or KERNELS:
+                _measure_kernel(results, kernel, ready, rounds, Path(folder), progress)
+    finally:
+        for engine in ready.values():
+            engine.close()
     return results
 
 

@@ -109,6 +109,10 @@ class DenaliFlat:
     def release(self) -> None:
         """Nothing is kept for one kernel only."""
 
+    def close(self) -> None:
+        """End the kernel."""
+        self.kernel.close()
+
 
 def _warm_up(run: Run) -> None:
     begin = better = time.monotonic()

@@ -58,3 +58,7 @@ class Engine(Protocol):
     def release(self) -> None:
         """Give back what the last kernel took."""
         ...
+
+    def close(self) -> None:
+        """Give back everything."""
+        ...

@@ -55,6 +55,9 @@ class Native:
     def release(self) -> None:
         """Shared objects stay until the process ends."""
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
 
 class Wasmtime:
     """WebAssembly compiled by Cranelift, in this process."""
@@ -94,6 +97,9 @@ class Wasmtime:
     def release(self) -> None:
         """Drop the store."""
         self.kept.clear()
+
+    def close(self) -> None:
+        """Nothing is left by then."""
 
 
 def _wasm_compiler() -> list[str]:
@@ -149,3 +155,6 @@ class Qemu:
         if self.process is not None:
             process, self.process = self.process, None
             process.communicate()
+
+    def close(self) -> None:
+        """Nothing is left by then."""
