@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import queue
+import resource
 import signal
 import struct
 import subprocess
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-m", "denali.isa.worker"]
 LENGTH = struct.Struct("<Q")
 LARGEST = 1 << 31  # bytes of a message
+SECONDS = 300.0  # of processor time for a request: an image may be made to take LLVM for ever
+MEMORY = 4 << 30  # bytes of address space for a worker
 LEVEL = 1  # of LLVM's optimisations: as good as the second for what we translate, at 60 % of its time
 
 
@@ -160,6 +163,8 @@ class _Worker:
         code = self._process.wait()
         self._listener.join()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        if code == -signal.SIGPROF:
+            return "it had used up its processor time"
         last = bytes(self._said).decode(errors="replace").strip().splitlines()
         return f"{how}, {last[-1]}" if last else how
 
@@ -210,20 +215,30 @@ def main() -> None:
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whoever prints does not spoil an answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starter's business; the end of input is ours
-    with contextlib.suppress(OSError):
-        os.nice(5)
+    _limit()
     while True:
         try:
             request = pickle.loads(_receive(requests))
         except EOFError:
             return
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             answer = serve(request)
             head, code = {"batches": answer.batches}, answer.code
         except Exception as error:
             head, code = {"error": f"{type(error).__name__}: {error}"}, b""
+        signal.setitimer(signal.ITIMER_PROF, 0)
         text = json.dumps(head).encode()
         _send(answers, LENGTH.pack(len(text)) + text + code)
+
+
+def _limit() -> None:
+    """Take less than others, and never too much: beyond its memory LLVM aborts, beyond its time the timer ends it."""
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,24 @@ def test_the_message_carries_what_the_worker_said_last(monkeypatch: pytest.Monke
     pool.close()
 
 
+def test_a_translation_that_takes_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import denali.isa.worker as worker; worker.SECONDS = 0.05; worker.main()"
+    monkeypatch.setattr(workers, "COMMAND", [sys.executable, "-c", program])
+    pool = Workers(1)
+    with pytest.raises(Failed, match="processor time"):
+        pool.submit(Request("runtime")).result()
+    pool.close()
+
+
+def test_a_translation_that_takes_all_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import denali.isa.compile, denali.isa.worker as worker; worker.MEMORY = 1 << 28; worker.main()"
+    monkeypatch.setattr(workers, "COMMAND", [sys.executable, "-c", program])
+    pool = Workers(1)
+    with pytest.raises(Failed):
+        pool.submit(Request("runtime")).result()
+    pool.close()
+
+
 @pytest.mark.parametrize("output", [b"", b"\1", struct.pack("<Q", 1 << 62), struct.pack("<Q", 3) + b"abc"])
 def test_nonsense_from_a_worker_is_a_failed_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: bytes
