@@ -46,8 +46,10 @@ def serve(port: int, answer: Callable[[], None]) -> None:
     tcp.listen(port)
     while True:
         c = stack.step(machine.FOREVER)
-        if c >= 0:
+        if c >= 0 and table.connection[c].port == port:
             attend(c, answer)
+        elif c >= 0:
+            _overhear(c)
         if table.stack[0].pressed != 0:
             relieve()
 
@@ -181,6 +183,15 @@ def attend(c: int, answer: Callable[[], None]) -> None:
             tcp.close(c)
             return
         tcp.consume(c, int(request.request[0].end))
+
+
+def _overhear(c: int) -> None:
+    """Drop what comes on a connection that the service opened itself, and close it at its end."""
+    length = tcp.receive(c, request.text)
+    while length > 0:
+        length = tcp.receive(c, request.text)
+    if length < 0:
+        tcp.close(c)
 
 
 def _respond(c: int, verdict: int, answer: Callable[[], None]) -> bool:
