@@ -17,7 +17,7 @@ import logging
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Literal, Self
 
@@ -59,7 +59,7 @@ TOTALS = (
     "streams_refused",
     "streams_reset",
 )
-Console = Callable[[bytes], object]
+Pipe = Callable[[bytes], object]
 Progress = Callable[[int, int], None]
 _open: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
@@ -96,7 +96,7 @@ class Kernel:
         self._obituary, self._mailbox = Obituary(), Mailbox(self.tables.ring)
         self._outside = Outside(self.tables, self._mailbox)
         self.endings = self._obituary.endings
-        self._pipes: dict[int, Console] = {}
+        self._pipes: dict[int, Pipe] = {}
         self._closing, self._closed = False, threading.Lock()
         verbs.watch_alarm(self.tables.address)
         self._thread = threading.Thread(target=self._live, name="denali kernel", daemon=True)
@@ -127,7 +127,7 @@ class Kernel:
         fuel: int | None = None,
         turn: int | None = None,
         start: bool = True,
-        console: Console | None = None,
+        pipe: Pipe | None = None,
     ) -> list[Guest]:
         """Make `count` guests of one image.
 
@@ -138,22 +138,22 @@ class Kernel:
             fuel: instructions in a guest's life; None: no limit.
             turn: instructions in one turn.
             start: let them run at once; else `Guest.start` does.
-            console: called by the kernel's thread with what they write, which is then not kept.
+            pipe: called by the kernel's thread with what they write, as it comes; it is then not kept.
 
         Raises:
             Overdrawn: there are not enough frames or numbers; no guest was made.
             ValueError: an argument makes no sense.
         """
-        plan = births.Plan(count, fuel or ENDLESS, turn or TURN, start=start, piped=console is not None)
-        return self._spawn(image, memory, plan, console)
+        plan = births.Plan(count, fuel or ENDLESS, turn or TURN, start=start, piped=pipe is not None)
+        return self._spawn(image, memory, plan, pipe)
 
-    def _spawn(self, image: Image, memory: int | None, plan: births.Plan, console: Console | None) -> list[Guest]:
+    def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
         size = births.private_size(image, memory)
         space = self._spaces.get(image, size, None)
         birth = Birth(image, size, flat.frames_for(size), plan.fuel)
-        return self._mailbox.call(lambda: self._bear(birth, space, plan, console))
+        return self._mailbox.call(lambda: self._bear(birth, space, plan, pipe))
 
-    def _bear(self, birth: Birth, space: Space, plan: births.Plan, console: Console | None) -> list[Guest]:
+    def _bear(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
         """Make guests; the loop's thread only."""
         first = int(self.tables.record["count"][0])
         made = births.spawn(self.tables.address, birth, space.address, plan)
@@ -163,8 +163,8 @@ class Kernel:
             free, room = self.tables.frames.free, len(self.tables.guests) - first
             asked = f"{plan.count} guests of {birth.frames} frames asked for"
             raise Overdrawn(f"{asked}; {free} frames and {room} numbers are free")
-        if console is not None:
-            self._pipes.update(dict.fromkeys(range(first, first + made), console))
+        if pipe is not None:
+            self._pipes.update(dict.fromkeys(range(first, first + made), pipe))
         return [Guest(self, number, birth) for number in range(first, first + made)]
 
     def _open_gateway(self, image: Image) -> None:
@@ -223,8 +223,11 @@ class Kernel:
             return False
         return True
 
-    def stopped(self, timeout: float | None = 0) -> Iterator[Guest]:
-        """Guests that have ended since this was last asked; waits up to `timeout` seconds for the first."""
+    def stopped(self, timeout: float | None = 0) -> list[Guest]:
+        """Guests that a trap or a limit has ended since this was last asked, at most the last thousand.
+
+        Waits up to `timeout` seconds (None: for ever) for the first.
+        """
         return self._obituary.news(timeout)
 
     # Their memory and consoles

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 
 from .guest import Ending, Guest
+from .records import End
+
+NEWS = 1000  # bad ends that are remembered until somebody asks
 
 
 class Obituary:
@@ -16,15 +19,17 @@ class Obituary:
     def __init__(self) -> None:
         self.endings: dict[int, Ending] = {}
         self._watchers: list[tuple[set[int], Future[None]]] = []
-        self._lock = threading.Lock()
-        self._news: queue.SimpleQueue[Guest] = queue.SimpleQueue()
+        self._lock = threading.Condition()
+        self._news: deque[Guest] = deque(maxlen=NEWS)
 
     def publish(self, over: list[tuple[Guest, Ending]]) -> None:
         """Note that these guests are over, and tell who waited for it."""
         with self._lock:
             for guest, ending in over:
                 self.endings[guest.number] = ending
-                self._news.put(guest)
+                if ending.end in (End.TRAPPED, End.EXHAUSTED):
+                    self._news.append(guest)
+            self._lock.notify_all()
             numbers = {guest.number for guest, _ in over}
             finished = [future for pending, future in self._watchers if _without(pending, numbers)]
             self._watchers = [w for w in self._watchers if w[0] and not w[1].cancelled()]
@@ -43,14 +48,13 @@ class Obituary:
         future.set_result(None)
         return future
 
-    def news(self, timeout: float | None) -> Iterator[Guest]:
-        """The guests that are over and were not told here yet; waits up to `timeout` seconds for the first."""
-        try:
-            yield self._news.get(timeout=timeout)
-            while True:
-                yield self._news.get_nowait()
-        except queue.Empty:
-            return
+    def news(self, timeout: float | None) -> list[Guest]:
+        """The guests that came to a bad end and were not told here yet; waits up to `timeout` seconds for the first."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._news, timeout)
+            told = list(self._news)
+            self._news.clear()
+        return told
 
 
 def _without(pending: set[int], numbers: set[int]) -> bool:

@@ -64,9 +64,25 @@ def _free(kernel: Any, index: int) -> None:
     """Give a handle back; whoever waits to be accepted may come in."""
     stream_at(kernel, index).state = Phase.FREE
     give(kernel.streams, index)
+    _call_in(kernel)
+
+
+@native
+def _release(kernel: Any, index: int) -> None:
+    """Close a lingering stream; the host still delivers what was written."""
+    host.close(stream_at(kernel, index).descriptor)
+    stream_at(kernel, index).state = Phase.FREE
+    give(kernel.streams, index)
+
+
+@native
+def _call_in(kernel: Any) -> None:
+    """There is room: have the gateway accept whoever waits."""
+    waiting = kernel.arrival_head != kernel.arrival_tail
     for door in range(kernel.door_count):
-        if door_at(kernel, door).waiting:
-            raise_stream_event(kernel)
+        waiting |= door_at(kernel, door).waiting != 0
+    if waiting:
+        raise_stream_event(kernel)
 
 
 @native
@@ -84,8 +100,7 @@ def _make_room(kernel: Any) -> bool:
         return True
     for index in range(pool.fresh):
         if stream_at(kernel, index).state == Phase.LINGERING:
-            reset_stream(kernel, index, Phase.FREE)
-            give(kernel.streams, index)
+            _release(kernel, index)
             return True
     return False
 
@@ -214,6 +229,7 @@ def close(kernel: Any, index: int, how: int) -> None:
             guest_at(kernel, stream.guest).streams -= 1
             stream.state = Phase.LINGERING
             _drain(kernel, index)
+            _call_in(kernel)
 
 
 @native
@@ -225,8 +241,8 @@ def _drain(kernel: Any, index: int) -> None:
         if got < 0 and host.error() == host.EAGAIN:
             return
         if got <= 0:
-            host.close(descriptor)
-            _free(kernel, index)
+            _release(kernel, index)
+            _call_in(kernel)
             return
     reset_stream(kernel, index, Phase.FREE)
     _free(kernel, index)

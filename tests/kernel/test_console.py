@@ -71,7 +71,7 @@ def test_the_kernel_keeps_the_end_and_counts_the_rest(kernel: Kernel) -> None:
 
 def test_a_console_that_is_read_loses_nothing(kernel: Kernel) -> None:
     text = io.BytesIO()
-    guest = write(kernel, 10_000, console=text.write)
+    guest = write(kernel, 10_000, pipe=text.write)
     assert text.getvalue() == lines(0, 10_000)
     assert guest.metrics()["console_lost"] == 0
 
