@@ -47,7 +47,7 @@ class Translation:
 
         The loops of a large one are translated when a guest that was stopped in them has come back often enough.
         """
-        size = sum(len(block.code) for function in self.functions.values() for block in function.blocks.values())
+        size = sum(function.size for function in self.functions.values())
         return sorted(self.functions.keys() | (self.loops.keys() if size <= SMALL else set()))
 
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
@@ -74,7 +74,7 @@ class Translation:
                 return function, {}
         if self.program.text.at(entry) is None:
             return None
-        return self.program.function(entry, self.functions), {}
+        return self.program.function(entry, set(self.program.entries)), {}
 
 
 def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:

@@ -21,6 +21,9 @@ from .values import MASK, Known, Tracker, signed
 
 BLOCK_LIMIT = 200  # instructions; keeps the fuel that a checkpoint asks for small
 SWITCH_LIMIT = 1024  # targets recovered for one function
+SWITCH_ROUNDS = 4
+FUNCTION_LIMIT = 20_000  # instructions: the time LLVM needs grows faster than a function
+IMAGE_LIMIT = 500_000
 RETURN_REGISTER = 1
 
 
@@ -78,6 +81,11 @@ class Function:
     entry: int
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     switch: list[int] = field(default_factory=list[int])
+
+    @property
+    def size(self) -> int:
+        """How many instructions it has."""
+        return sum(len(block.code) for block in self.blocks.values())
 
     def successors(self, block: Block) -> list[int]:
         """Blocks of this function that may run after `block`."""
@@ -170,8 +178,8 @@ def _returns(jump: Step, known: dict[Step, Known], tracker: Tracker) -> bool:
     return known[target] == tracker.register(RETURN_REGISTER)
 
 
-def read_block(text: Text, pc: int, leaders: set[int]) -> Block:
-    """The block at `pc`, up to a jump or the next of `leaders`."""
+def read_block(text: Text, pc: int, *leaders: set[int]) -> Block:
+    """The block at `pc`, up to a jump or the next pc that is in some set of `leaders`."""
     block, tracker = Block(pc), Tracker()
     while True:
         located = text.at(pc)
@@ -187,7 +195,7 @@ def read_block(text: Text, pc: int, leaders: set[int]) -> Block:
         if jump is not None:
             block.kind, block.target = jump
             break
-        if pc in leaders or len(block.code) >= BLOCK_LIMIT:
+        if any(pc in some for some in leaders) or len(block.code) >= BLOCK_LIMIT:
             block.target = pc
             break
     block.after = pc
@@ -230,55 +238,65 @@ class Program:
 
     @cached_property
     def functions(self) -> dict[int, Function]:
-        """The functions by entry."""
+        """The functions by entry; of an image beyond measure the first ones, the rest is interpreted."""
+        functions: dict[int, Function] = {}
+        size = 0
         known = set(self.entries)
-        return {entry: self.function(entry, known) for entry in self.entries}
+        for entry in self.entries:
+            function = self.function(entry, known)
+            size += function.size
+            if size > IMAGE_LIMIT:
+                break
+            if function.size <= FUNCTION_LIMIT:
+                functions[entry] = function
+        return functions
 
-    def function(self, entry: int, known: Iterable[int]) -> Function:
-        """The function as entered at `entry`, bounded by the entries of others."""
-        others = set(known) - {entry}
-        leaders = self._leaders(entry, others)
-        function = Function(entry, self._read(leaders, others))
+    def function(self, entry: int, known: set[int]) -> Function:
+        """The function as entered at `entry`, bounded by the entries of others (`known` are all)."""
+        function = Function(entry, self._read(entry, self._leaders(entry, known), known))
         if any(block.kind == "indirect" for block in function.blocks.values()):
-            self._recover_switches(function, others)
+            self._recover_switches(function, known)
         return function
 
-    def _read(self, leaders: set[int], others: set[int]) -> dict[int, Block]:
+    def _read(self, entry: int, leaders: set[int], known: set[int]) -> dict[int, Block]:
         """Blocks at all leaders, and at the places where long blocks were cut."""
         blocks: dict[int, Block] = {}
         pending = sorted(leaders, reverse=True)
         while pending:
             pc = pending.pop()
             if pc not in blocks:
-                block = blocks[pc] = read_block(self.text, pc, leaders | others)
-                pending += [after for after in block.successors() if after not in others and self.text.at(after)]
+                block = blocks[pc] = read_block(self.text, pc, leaders, known)
+                inside = (after for after in block.successors() if after == entry or after not in known)
+                pending += [after for after in inside if self.text.at(after)]
         return dict(sorted(blocks.items()))
 
-    def _leaders(self, entry: int, others: set[int], more: Iterable[int] = ()) -> set[int]:
+    def _leaders(self, entry: int, known: set[int], more: Iterable[int] = ()) -> set[int]:
         """The pcs at which blocks of the function begin."""
         leaders: set[int] = set()
         pending = [entry, *more]
-        while pending:
+        while pending and len(leaders) <= FUNCTION_LIMIT:
             pc = pending.pop()
-            if pc in leaders or (pc in others and pc != entry) or self.text.at(pc) is None:
+            if pc in leaders or (pc in known and pc != entry) or self.text.at(pc) is None:
                 continue
             leaders.add(pc)
-            pending += read_block(self.text, pc, others).successors()
+            pending += read_block(self.text, pc, known).successors()
         return leaders
 
-    def _recover_switches(self, function: Function, others: set[int]) -> None:
-        """Guess where computed jumps go: words in tables, which the function addresses, that give places inside it."""
-        while True:
-            low, high = min(function.blocks), max(block.after for block in function.blocks.values())
-            high = min((pc for pc in others if pc > low), default=max(high, self.image.text_end))
-            found = sorted({pc for base in self._bases(function) for pc in self._table(base, low, high)})
-            if not found or found == function.switch:
+    def _recover_switches(self, function: Function, known: set[int]) -> None:
+        """Guess where computed jumps go: words in tables, which the function addresses, that give places inside it.
+
+        What is found may address more tables, so it is done again, a few times.
+        """
+        low, high = function.entry, min((pc for pc in known if pc > function.entry), default=self.image.text_end)
+        found: set[int] = set()
+        for _ in range(SWITCH_ROUNDS):
+            more = {pc for base in self._bases(function) for pc in self._table(base, low, high)}
+            if more <= found:
                 return
-            leaders = self._leaders(function.entry, others, [*found, *function.blocks])
-            function.switch = [pc for pc in found[:SWITCH_LIMIT] if pc in leaders]
-            function.blocks = self._read(leaders, others)
-            if len(leaders) > 16 * SWITCH_LIMIT:
-                return
+            found |= more
+            leaders = self._leaders(function.entry, known, [*found, *function.blocks])
+            function.blocks = self._read(function.entry, leaders, known)
+            function.switch = sorted(found & function.blocks.keys())[:SWITCH_LIMIT]
 
     def _bases(self, function: Function) -> set[int]:
         """Read-only addresses that the function computes."""

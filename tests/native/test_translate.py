@@ -34,18 +34,18 @@ def check(engine: Engine, seed: int, slices: list[int], wild: float = 0.01) -> N
     twins.space.close()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_random_program_runs_alike(engine: Engine, seed: int) -> None:
     check(engine, seed, [3000])
 
 
-@pytest.mark.parametrize("seed", range(100, 106))
+@pytest.mark.parametrize("seed", range(100, 104))
 def test_it_stops_exactly_where_its_fuel_ends(engine: Engine, seed: int) -> None:
     source = random.Random(seed)
     check(engine, seed, [source.choice((1, 2, 3, 7, 20, 100)) for _ in range(150)])
 
 
-@pytest.mark.parametrize("seed", range(200, 206))
+@pytest.mark.parametrize("seed", range(200, 204))
 def test_wild_programs_end_alike(engine: Engine, seed: int) -> None:
     check(engine, seed, [50] * 40, wild=0.2)
 

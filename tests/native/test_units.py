@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from twins import SIZE, Twins
+
 from denali.isa.assembler import assemble
 from denali.isa.compile import compile_object
 from denali.isa.context import Status
@@ -11,8 +13,6 @@ from denali.isa.image import Image
 from denali.isa.record import Cause
 from denali.isa.translate import Translation
 from denali.isa.units import Program
-
-from twins import SIZE, Twins
 
 LOOP = """
         .text
