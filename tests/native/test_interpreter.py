@@ -74,6 +74,13 @@ def test_every_instruction_at_length(engine: Engine, seed: int) -> None:
     check_each(engine, [random_word(one, source) for one in DEFINITIONS for _ in range(20)], source)
 
 
+@pytest.mark.full
+def test_every_short_word_is_executed_or_refused_as_by_the_reference(engine: Engine) -> None:
+    words = [word for word in range(1 << 16) if word & 3 != 3]
+    for start in range(0, len(words), 4096):
+        check_each(engine, words[start : start + 4096], random.Random(start))
+
+
 def random_program(source: random.Random) -> Image:
     """Instructions in a row, most of them valid, whose jumps stay near."""
     code = b""
