@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -44,20 +44,18 @@ class Outcome:
 
     def differences(self, other: Outcome) -> str:
         """Lines that say in what two outcomes differ; empty when they are equal."""
-        lines: list[str] = []
-        for name in (one.name for one in fields(self)):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if name == "memory":
-                lines += [
-                    f"memory[{n:#x}]: {mine[n : n + 8].hex()} {theirs[n : n + 8].hex()}" for n in _apart(mine, theirs)
-                ]
-            elif isinstance(mine, tuple):
-                lines += [
-                    f"{name}{n}: {a:#x} {b:#x}" for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b
-                ]
-            elif mine != theirs:
-                lines.append(f"{name}: {mine!r} {theirs!r}")
+        lines = [f"memory[{n:#x}]: {_word(self, n)} {_word(other, n)}" for n in _apart(self.memory, other.memory)]
+        for name, mine, theirs in (("x", self.x, other.x), ("f", self.f, other.f)):
+            pairs = enumerate(zip(mine, theirs, strict=True))
+            lines += [f"{name}{n}: {a:#x} {b:#x}" for n, (a, b) in pairs if a != b]
+        for name in ("status", "pc", "cause", "value", "fcsr", "fuel"):
+            if getattr(self, name) != getattr(other, name):
+                lines.append(f"{name}: {getattr(self, name)!r} {getattr(other, name)!r}")
         return "\n".join(lines)
+
+
+def _word(outcome: Outcome, place: int) -> str:
+    return outcome.memory[place : place + 8].hex()
 
 
 def _apart(mine: bytes, theirs: bytes) -> list[int]:
@@ -143,7 +141,7 @@ def run(
 @contextmanager
 def guests(
     engine: str, image: Image, *, private_size: int, service: Serve = exits, must_translate: bool = True
-) -> Iterator[Callable[[Start, int], Outcome]]:
+) -> Generator[Callable[[Start, int], Outcome]]:
     """A function that runs one fresh guest of `image` after another; an image is translated only once."""
     if engine == "reference":
         yield lambda start, fuel: _reference(image, private_size, service, start, fuel)
@@ -222,7 +220,7 @@ def _callback(service: Serve, image: Image, private_size: int) -> Any:
 
 def _record_at(address: int) -> np.ndarray[Any, Any]:
     raw = (ctypes.c_uint8 * CONTEXT.itemsize).from_address(address)
-    return np.frombuffer(raw, CONTEXT).reshape(())
+    return np.frombuffer(memoryview(raw), CONTEXT).reshape(())
 
 
 def _translate_hot(space: Any) -> None:

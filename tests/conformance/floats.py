@@ -6,7 +6,6 @@ the start of private memory, and writes over each the result (as it stands in th
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -25,7 +24,7 @@ DYNAMIC = "dyn"
 A0, A1 = 10, 11
 BATCH = 1 << 15
 RECORD = 32
-ONES = (1 << 64) - 1
+FORMATS = (("s", exact.SINGLE), ("d", exact.DOUBLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,60 +52,92 @@ def expected(one: Instruction, operands: Sequence[int], mode: int) -> exact.Resu
     return (bits | 0xFFFFFFFF << 32 if one.result == "s" else bits), flags
 
 
-def _of_format(letter: str, form: exact.Format) -> list[Instruction]:
-    def negated(bits: int) -> int:
-        return bits ^ form.sign
+def _fused(form: exact.Format, product: int, addend: int) -> Callable[..., exact.Result]:
+    """A multiplication and addition, with the signs of product and addend changed by these bits."""
 
-    def signed_like(sign: Callable[[int, int], int], a: int, b: int) -> exact.Result:
+    def result(a: int, b: int, c: int, mode: int) -> exact.Result:
+        return exact.fused(form, a ^ product, b, c ^ addend, mode)
+
+    return result
+
+
+def _signed(form: exact.Format, sign: Callable[[int, int], int]) -> Callable[..., exact.Result]:
+    """The first operand with a sign made of both."""
+
+    def result(a: int, b: int) -> exact.Result:
         return a & ~form.sign | sign(a, b) & form.sign, 0
 
+    return result
+
+
+def _second(_: int, b: int) -> int:
+    return b
+
+
+def _not_second(_: int, b: int) -> int:
+    return ~b
+
+
+def _either(a: int, b: int) -> int:
+    return a ^ b
+
+
+def _arithmetic(letter: str, form: exact.Format) -> list[Instruction]:
     rounding: list[tuple[str, int, Callable[..., exact.Result]]] = [
-        ("fadd", 2, exact.add),
-        ("fsub", 2, exact.subtract),
-        ("fmul", 2, exact.multiply),
-        ("fdiv", 2, exact.divide),
-        ("fsqrt", 1, exact.square_root),
-        ("fmadd", 3, exact.fused),
-        ("fmsub", 3, lambda f, a, b, c, m: exact.fused(f, a, b, negated(c), m)),
-        ("fnmsub", 3, lambda f, a, b, c, m: exact.fused(f, negated(a), b, c, m)),
-        ("fnmadd", 3, lambda f, a, b, c, m: exact.fused(f, negated(a), b, negated(c), m)),
+        ("fadd", 2, partial(exact.add, form)),
+        ("fsub", 2, partial(exact.subtract, form)),
+        ("fmul", 2, partial(exact.multiply, form)),
+        ("fdiv", 2, partial(exact.divide, form)),
+        ("fsqrt", 1, partial(exact.square_root, form)),
+        ("fmadd", 3, _fused(form, 0, 0)),
+        ("fmsub", 3, _fused(form, 0, form.sign)),
+        ("fnmsub", 3, _fused(form, form.sign, 0)),
+        ("fnmadd", 3, _fused(form, form.sign, form.sign)),
     ]
-    quiet: list[tuple[str, str, str, Callable[..., exact.Result]]] = [
-        ("fmin", "ff", "f", lambda f, a, b: exact.smaller(f, a, b, 1)),
-        ("fmax", "ff", "f", lambda f, a, b: exact.smaller(f, a, b, -1)),
-        ("feq", "ff", "x", lambda f, a, b: exact.compare(f, a, b, operator.eq, True)),
-        ("flt", "ff", "x", lambda f, a, b: exact.compare(f, a, b, operator.lt, False)),
-        ("fle", "ff", "x", lambda f, a, b: exact.compare(f, a, b, operator.le, False)),
-        ("fclass", "f", "x", exact.classify),
-        ("fsgnj", "ff", "f", lambda f, a, b: signed_like(lambda a, b: b, a, b)),
-        ("fsgnjn", "ff", "f", lambda f, a, b: signed_like(lambda a, b: ~b, a, b)),
-        ("fsgnjx", "ff", "f", lambda f, a, b: signed_like(operator.xor, a, b)),
+    return [Instruction(f"{name}.{letter}", letter * count, letter, True, f) for name, count, f in rounding]
+
+
+def _without_rounding(letter: str, form: exact.Format) -> list[Instruction]:
+    both: list[tuple[str, str, Callable[..., exact.Result]]] = [
+        ("fmin", letter, partial(exact.smaller, form, sign=1)),
+        ("fmax", letter, partial(exact.smaller, form, sign=-1)),
+        ("feq", "x", partial(exact.compare, form, holds=int.__eq__, quiet=True)),
+        ("flt", "x", partial(exact.compare, form, holds=int.__lt__, quiet=False)),
+        ("fle", "x", partial(exact.compare, form, holds=int.__le__, quiet=False)),
+        ("fsgnj", letter, _signed(form, _second)),
+        ("fsgnjn", letter, _signed(form, _not_second)),
+        ("fsgnjx", letter, _signed(form, _either)),
     ]
-    found = [Instruction(f"{n}.{letter}", letter * count, letter, True, partial(f, form)) for n, count, f in rounding]
-    for name, operands, result, function in quiet:
-        kinds, kind = operands.replace("f", letter), result.replace("f", letter)
-        found.append(Instruction(f"{name}.{letter}", kinds, kind, False, partial(function, form)))
+    found = [Instruction(f"{name}.{letter}", letter * 2, result, False, f) for name, result, f in both]
+    return [*found, Instruction(f"fclass.{letter}", letter, "x", False, partial(exact.classify, form))]
+
+
+def _conversions(letter: str, form: exact.Format) -> list[Instruction]:
+    found: list[Instruction] = []
     for suffix, width, signed in (("w", 32, True), ("wu", 32, False), ("l", 64, True), ("lu", 64, False)):
-        to = partial(_to_int, form, width, signed)
-        found.append(Instruction(f"fcvt.{suffix}.{letter}", letter, "x", True, to))
-        of = partial(_from_int, form, width, signed)
-        found.append(Instruction(f"fcvt.{letter}.{suffix}", "x", letter, True, of))
+        found.append(Instruction(f"fcvt.{suffix}.{letter}", letter, "x", True, _to_int(form, width, signed)))
+        found.append(Instruction(f"fcvt.{letter}.{suffix}", "x", letter, True, _from_int(form, width, signed)))
     return found
 
 
-def _to_int(form: exact.Format, width: int, signed: bool, a: int, mode: int) -> exact.Result:
-    return exact.to_int(form, a, width, signed, mode)
+def _to_int(form: exact.Format, width: int, signed: bool) -> Callable[..., exact.Result]:
+    def result(a: int, mode: int) -> exact.Result:
+        return exact.to_int(form, a, width, signed, mode)
+
+    return result
 
 
-def _from_int(form: exact.Format, width: int, signed: bool, a: int, mode: int) -> exact.Result:
-    return exact.from_int(form, a, width, signed, mode)
+def _from_int(form: exact.Format, width: int, signed: bool) -> Callable[..., exact.Result]:
+    def result(a: int, mode: int) -> exact.Result:
+        return exact.from_int(form, a, width, signed, mode)
+
+    return result
 
 
 INSTRUCTIONS = {
     one.name: one
     for one in (
-        *_of_format("s", exact.SINGLE),
-        *_of_format("d", exact.DOUBLE),
+        *(one for form in FORMATS for make in (_arithmetic, _without_rounding, _conversions) for one in make(*form)),
         Instruction("fcvt.s.d", "d", "s", True, partial(exact.convert, exact.DOUBLE, exact.SINGLE)),
         Instruction("fcvt.d.s", "s", "d", True, partial(exact.convert, exact.SINGLE, exact.DOUBLE)),
     )

@@ -68,7 +68,7 @@ def linux_output(elf: bytes, timeout: float = 60) -> bytes:
     return kept("output", (_version(QEMU), QEMU_CPU, elf), make)
 
 
-def kept(kind: str, inputs: Sequence[str | bytes], make: Callable[[Path], None]) -> bytes:
+def kept(kind: str, inputs: Sequence[str | bytes], make: Callable[[Path], object]) -> bytes:
     """The content of the file that `make` writes, made once for the same inputs."""
     key = hashlib.sha256(repr([kind, *inputs]).encode()).hexdigest()
     place = CACHE / key[:2] / key

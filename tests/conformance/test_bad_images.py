@@ -1,0 +1,77 @@
+"""Any bytes as an image: the loader gives a checked `Image` or one line of reason, in bounded time and memory."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import images
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from denali.isa.image import BadImage, Image
+
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*"))
+# Offsets in the ELF header and in the first program headers where a changed number means something
+HEADER = [(16, 2), (18, 2), (20, 4), (24, 8), (32, 8), (40, 8), (52, 2), (54, 2), (56, 2), (58, 2), (60, 2), (62, 2)]
+FIELDS = HEADER + [(64 + 56 * part + at, size) for part in range(3) for at, size in images.PROGRAM_HEADER]
+NUMBERS = st.one_of(
+    st.integers(0, 70000),
+    st.sampled_from([1 << n for n in range(64)] + [(1 << n) - 1 for n in range(1, 65)]),
+    st.integers(0, (1 << 64) - 1),
+)
+
+
+def changed(content: bytes, changes: list[tuple[tuple[int, int], int]]) -> bytes:
+    """`content` with numbers written over some of its fields."""
+    out = bytearray(content)
+    for (place, size), number in changes:
+        out[place : place + size] = (number & (1 << 8 * size) - 1).to_bytes(size, "little")
+    return bytes(out[: len(content)])
+
+
+@pytest.mark.parametrize("file", CORPUS, ids=[one.name for one in CORPUS])
+def test_what_was_found_once_is_an_image_or_refused_in_one_line(file: Path) -> None:
+    images.check(file.read_bytes())
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=400))
+def test_bytes_without_any_thought_are_refused(content: bytes) -> None:
+    images.check(content)
+    images.check(images.good()[:64] + content)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(FIELDS), NUMBERS), min_size=1, max_size=4))
+def test_headers_with_any_numbers_are_an_image_or_refused(changes: list[tuple[tuple[int, int], int]]) -> None:
+    images.check(changed(images.good(), changes))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1 << 32), st.integers(1, 40))
+def test_bytes_changed_anywhere_are_an_image_or_refused(seed: int, count: int) -> None:
+    content, generator = bytearray(images.good()), random.Random(seed)
+    for _ in range(count):
+        content[generator.randrange(len(content))] = generator.randrange(256)
+    images.check(bytes(content))
+
+
+@pytest.mark.parametrize("length", [*range(0, 700, 13), 1000, 2000, 4000])
+def test_a_truncated_file_is_an_image_or_refused(length: int) -> None:
+    images.check(images.good()[:length])
+
+
+def test_a_good_image_is_taken() -> None:
+    image = Image.from_elf(images.good(), "good")
+    assert image.function_at(image.entry) == "_start"
+    with pytest.raises(BadImage, match="not an ELF file"):
+        Image.from_elf(b"MZ" + images.good()[2:], "bad")
+
+
+@pytest.mark.full
+@settings(max_examples=50_000, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(FIELDS), NUMBERS), min_size=1, max_size=6))
+def test_headers_with_any_numbers_in_great_number(changes: list[tuple[tuple[int, int], int]]) -> None:
+    images.check(changed(images.good(), changes))
