@@ -81,7 +81,7 @@ def survey(
         asked: told from time to time how many guests have been asked.
     """
     results = bytearray()
-    probe = kernel.spawn(service("probe"), start=False, console=results.extend)[0]
+    probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]
     before = footprint()
     begin = time.perf_counter_ns()
     guests = kernel.spawn(image, count=count, memory=memory)

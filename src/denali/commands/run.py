@@ -32,7 +32,7 @@ def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -
         image = load(program, progress=progress)
         kernel = Kernel(gateway=port is not None, progress=progress)
     with kernel, one_line_errors():
-        guest = kernel.spawn(image, memory=memory, fuel=fuel, console=_write)[0]
+        guest = kernel.spawn(image, memory=memory, fuel=fuel, pipe=_write)[0]
         if port is not None:
             kernel.publish(port)
         try:
