@@ -14,10 +14,15 @@ LAYERS = {
     "tlb": {"isa", "tlb"},
     "kernel": {"isa", "tlb", "kernel"},
     "libos": {"isa", "libos"},
-    "examples": {"libos", "examples"},
+    "examples": {"isa", "libos", "examples"},  # of isa: constants of the virtual machine
 }
+# In isa/ but on no guest's path: oracles, and tools for people. What is trusted must not import them.
+TOOLS = {
+    "assembler", "directives", "disassembler", "elf", "encoding", "expressions", "forms", "manual", "names", "notation",
+    "pseudo", "reference", "softfloat", "syntax",
+}  # fmt: skip
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
-BUDGET = {"isa": 6500, "tlb": 600, "kernel": 2500}
+BUDGET = {"isa": 7800, "tlb": 600, "kernel": 3400}
 
 
 def modules(folder: str) -> list[Path]:
@@ -49,9 +54,20 @@ def test_a_layer_imports_only_what_lies_below_it(layer: str) -> None:
                 assert parts[1] in LAYERS[layer], f"{path} imports {name}; {layer} may import {sorted(LAYERS[layer])}"
 
 
+def trusted(layer: str) -> list[Path]:
+    return [path for path in modules(layer) if layer != "isa" or path.stem not in TOOLS]
+
+
+@pytest.mark.parametrize("layer", BUDGET)
+def test_what_is_trusted_does_not_import_tools(layer: str) -> None:
+    for path in trusted(layer):
+        used = {name.removeprefix("denali.isa.").split(".")[0] for name in imports(path)}
+        assert not used & TOOLS, f"{path} is trusted and imports {used & TOOLS}"
+
+
 @pytest.mark.parametrize("layer", BUDGET)
 def test_the_trusted_base_stays_within_its_budget(layer: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = sum(len(path.read_text().splitlines()) for path in modules(layer))
+    lines = sum(len(path.read_text().splitlines()) for path in trusted(layer))
     with capsys.disabled():
         print(f"\ntrusted: {layer}/ {lines} of {BUDGET[layer]} lines", end="")
     assert lines <= BUDGET[layer]
