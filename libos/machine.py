@@ -12,9 +12,10 @@ goes to the machine given to `use`, so that a service can be tested as the ordin
 A buffer is a contiguous numpy array of any type, or bytes where the machine only reads. Every count is in bytes.
 """
 
+# ruff: noqa: D102  what the methods of `Machine` mean is said by the functions of the same names
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -58,7 +59,7 @@ _used: list[Machine] = []
 
 
 @contextmanager
-def use(machine: M) -> Iterator[M]:
+def use(machine: M) -> Generator[M, None, None]:
     """Let `machine` answer for this module's functions inside the `with` block, under CPython."""
     _used.append(machine)
     try:
@@ -82,7 +83,7 @@ def _bytes_of(buffer: Buffer) -> memoryview:
     """The buffer as a row of bytes, shared with it."""
     if isinstance(buffer, np.ndarray) and not buffer.flags.c_contiguous:
         raise ValueError("a buffer must be contiguous")
-    return memoryview(buffer).cast("B") if isinstance(buffer, bytes) else memoryview(buffer.reshape(-1).view(np.uint8))
+    return memoryview(buffer).cast("B") if isinstance(buffer, bytes) else buffer.reshape(-1).view(np.uint8).data
 
 
 def _first(buffer: Buffer, length: int) -> memoryview:

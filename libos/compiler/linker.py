@@ -24,8 +24,10 @@ from denali.libos.compiler.errors import CompileError
 
 TEXT_BASE, PAGE = 0x10000, 4096
 ALLOC, WRITE, EXECUTE = 2, 1, 4
-KEPT_DEBUG = (".debug_line", ".debug_line_str", ".debug_info", ".debug_abbrev", ".debug_str", ".debug_addr")
-KEPT_DEBUG += (".debug_str_offsets", ".debug_rnglists", ".debug_ranges")
+KEPT_DEBUG = frozenset(
+    ".debug_" + part
+    for part in ("line", "line_str", "info", "abbrev", "str", "addr", "str_offsets", "rnglists", "ranges")
+)
 A0, A1, RA = 10, 11, 1
 
 

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Functions of the C library that LLVM calls for arithmetic on floats, in a guest's Python.
 
 They are linked into an image only where something needs them.

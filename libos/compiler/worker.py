@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportPrivateImportUsage=false, reportOptionalMemberAccess=false
 """The process that compiles: LLVM's fatal errors end a process, so it is never the caller's.
 
     python -m denali.libos.compiler.worker FILE NAME OUTPUT

@@ -6,12 +6,13 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines import Call, Outcome, run
+
 from denali.isa.context import Status
 from denali.isa.image import Image
 from denali.isa.record import ALL_ONES
 from denali.isa.virtual import Service
 from denali.libos.compiler import build
-from engines import Call, Outcome, run
 
 MEMORY = 64 * 1024
 

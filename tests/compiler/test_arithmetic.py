@@ -53,14 +53,21 @@ FLOATS = (
 )
 NARROW = ("i1", "u1", "i2", "u2", "i4", "u4")
 
-HEAD = "import math\n\nnumbers = np.array([1, 2], np.int64)\nreals = np.array([1.0, 2.0])\n"
-HEAD += f"integers = np.zeros({len(INTEGERS)}, np.int64)\nfloats = np.zeros({len(FLOATS)})\n"
-HEAD += f"narrow = np.zeros({len(NARROW)}, np.int64)\n" + "".join(f"{t} = np.zeros(1, '{t}')\n" for t in NARROW)
+HEAD = f"""
+import math
+
+numbers = np.array([1, 2], np.int64)
+reals = np.array([1.0, 2.0])
+integers = np.zeros({len(INTEGERS)}, np.int64)
+floats = np.zeros({len(FLOATS)})
+narrow = np.zeros({len(NARROW)}, np.int64)
+"""
+CELLS = "".join(f"{t} = np.zeros(1, '{t}')\n" for t in NARROW)
 
 
 def source() -> str:
     """A service that evaluates every expression on what the host has put into `numbers` and `reals`."""
-    text = HEAD + "\n\ndef main() -> int:\n    a, b, x, y = numbers[0], numbers[1], reals[0], reals[1]\n"
+    text = HEAD + CELLS + "\n\ndef main() -> int:\n    a, b, x, y = numbers[0], numbers[1], reals[0], reals[1]\n"
     text += "".join(f"    integers[{i}] = {e}\n" for i, e in enumerate(INTEGERS))
     text += "".join(f"    floats[{i}] = {e}\n" for i, e in enumerate(FLOATS))
     for i, kind in enumerate(NARROW):
@@ -115,7 +122,8 @@ def test_every_expression_gives_what_cpython_gives(built: Built, a: int, b: int,
     names = {"a": a, "b": b, "x": x, "y": y, "math": math}
     for text, got in zip(INTEGERS, end.words("service.integers"), strict=True):
         expected = int(eval(text, names))
-        beyond = ("//" in text or "divmod" in text) and not -(1 << 63) <= expected < 1 << 63  # of all quotients only -2**63 // -1
+        divided = "//" in text or "divmod" in text
+        beyond = divided and not -(1 << 63) <= expected < 1 << 63  # of all quotients only -2**63 // -1
         assert beyond or got == wrapped(expected), text
     reals = [struct.unpack("<d", n.to_bytes(8, "little", signed=True))[0] for n in end.words("service.floats")]
     for text, got in zip(FLOATS, reals, strict=True):

@@ -1,5 +1,6 @@
 """What cannot be compiled is refused with the file, the line, and what to write instead."""
 
+# ruff: noqa: E501  a case is a line
 from __future__ import annotations
 
 from pathlib import Path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import Call, run
 
 from denali.isa.context import Status
 from denali.isa.image import Image
@@ -13,7 +14,6 @@ from denali.isa.record import ALL_ONES
 from denali.isa.virtual import REGISTERS, Service
 from denali.libos import fake, machine
 from denali.libos.compiler import build
-from engines import Call, run
 
 from .guest import MEMORY, run_image, run_text, write
 
@@ -106,7 +106,8 @@ def test_registers_are_read_and_written_in_their_page(tmp_path: Path, engine: st
 
 
 def test_print_writes_everything_to_a_console_that_takes_little(tmp_path: Path) -> None:
-    end = run_text(tmp_path, "def main() -> int:\n    print(-123, 'text', True, b'bytes')\n    return 0\n", console_takes=3)
+    source = "def main() -> int:\n    print(-123, 'text', True, b'bytes')\n    return 0\n"
+    end = run_text(tmp_path, source, console_takes=3)
     assert end.console == "-123 text True bytes\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -39,7 +40,7 @@ def expected(module: ModuleType) -> str:
 
 @pytest.mark.parametrize("area", AREAS)
 def test_a_guest_prints_what_cpython_prints(area: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SNIPPETS))
+    monkeypatch.setattr(sys, "path", [str(SNIPPETS), *sys.path])
     module = importlib.import_module(area)
     image = build(service(tmp_path, area, [case.__name__ for case in module.CASES]))
     end = run_image(Image.from_elf(image, area))

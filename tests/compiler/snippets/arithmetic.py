@@ -1,4 +1,5 @@
 """Integers and floats as CPython computes them, where the results fit 64 bits."""
+# pyright: basic
 
 import math
 

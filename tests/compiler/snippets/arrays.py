@@ -1,4 +1,5 @@
 """Module-level arrays, buffers, slices, views, records, bytes."""
+# pyright: basic
 
 from collections import namedtuple
 

@@ -1,4 +1,5 @@
 """Loops, calls, recursion, closures, generators, tuples."""
+# pyright: basic
 
 import enum
 from collections import namedtuple
@@ -141,7 +142,7 @@ def tuples() -> None:
     print(a, b, p.x, p.y, q.first, q[1], len(p), PRIMES[2], PRIMES[-1])
     for i in range(len(PRIMES)):
         print(PRIMES[i])
-    print(3 in PRIMES, 4 in PRIMES, (1, 2) == (1, 2), (1, 2) < (1, 3))
+    print(3 in PRIMES, 4 in PRIMES, (1, 2) == (1, 2), swap(Point(1, 2)) > (2, 0))
 
 
 def maybe(n: int):  # type: ignore[no-untyped-def]

@@ -1,4 +1,5 @@
 """Floats that are known only at run time."""
+# pyright: basic
 
 import math
 
