@@ -25,6 +25,8 @@ def load(path: Path, name: str):
     """Import the service as a module; its own folder is where it finds its neighbours."""
     if "." in name:
         return importlib.import_module(name)
+    import denali.libos.compiler.dispatcher  # noqa: F401  before a neighbour called `types.py` stands in its way
+
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
