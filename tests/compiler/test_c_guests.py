@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_cc import run_guest
+from c_guest import run_guest
 
 from denali.libos import cc
 

@@ -45,7 +45,8 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
                 raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
     with spinner("compiling") as progress:
         results = measure(only, engines, rounds=rounds, progress=progress)
-    show(results, Console(stderr=as_json))
+    console = Console(stderr=as_json)
+    show(results, console if console.is_terminal else Console(stderr=as_json, width=120))
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)
         (report / "compute.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
