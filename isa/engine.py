@@ -10,10 +10,12 @@ What is translated once is on disk; with it there, a start takes milliseconds an
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -84,12 +86,12 @@ class Engine:
         found = self.cache.get("native", self.runtime_name)
         if found is not None:
             try:
-                return load(found)
+                return load(found, library())
             except Unloadable as reason:
                 log.warning("ignored the cached runtime: %s", reason)
         built = self.workers.submit(Request("runtime")).result().code
         self.cache.put("native", self.runtime_name, built)
-        return load(built)
+        return load(built, library())
 
 
 @dataclass(eq=False, slots=True)
@@ -253,7 +255,7 @@ class Space:
     def _install(self, code: bytes) -> bool:
         """Load a translation and put its units into the table."""
         try:
-            loaded = load(code, self.engine.runtime.symbols)
+            loaded = load(code, library() | self.engine.runtime.symbols)
         except Unloadable as reason:
             log.warning("a translation of %s cannot be loaded: %s", self.image.name, reason)
             return False
@@ -278,6 +280,21 @@ class Space:
 
     def _room(self) -> bool:
         return sum(map(len, self._hot)) + len(self._pending) < EXTRA_ENTRIES
+
+
+@lru_cache
+def library() -> dict[str, int]:
+    """Host addresses of the C functions that stand in for instructions which this processor does not have."""
+    names = [
+        name + kind
+        for name in ("fma", "rint", "nearbyint", "trunc", "floor", "ceil", "roundeven")
+        for kind in ("", "f")
+    ]
+    try:
+        mathematics = ctypes.CDLL("libm.so.6")
+        return {name: ctypes.cast(getattr(mathematics, name), ctypes.c_void_p).value or 0 for name in names}
+    except (OSError, AttributeError):
+        return {}
 
 
 def address_of(array: np.ndarray) -> int:

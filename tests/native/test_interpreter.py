@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
+from pathlib import Path
 
 import pytest
 from twins import SIZE, Twins, random_state
 
+from denali.isa import worker
+from denali.isa.cache import Cache
 from denali.isa.context import Status
 from denali.isa.decode import DEFINITIONS
 from denali.isa.engine import Engine
@@ -72,6 +76,18 @@ def test_private_memory_is_executed_too(engine: Engine) -> None:
 def test_every_instruction_at_length(engine: Engine, seed: int) -> None:
     source = random.Random(seed)
     check_each(engine, [random_word(one, source) for one in DEFINITIONS for _ in range(20)], source)
+
+
+@pytest.mark.full
+def test_a_plain_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without fused multiply-add and rounding instructions, the C library's functions stand in."""
+    program = "import denali.isa.compile as c; c.host = lambda: ('x86-64', ''); import denali.isa.worker as w; w.main()"
+    monkeypatch.setattr(worker, "COMMAND", [sys.executable, "-c", program])
+    source = random.Random(11)
+    with Engine(Cache(tmp_path)) as plain:
+        for one in DEFINITIONS:
+            if one.extension == "float":
+                check_each(plain, [random_word(one, source) for _ in range(300)], source)
 
 
 @pytest.mark.full
