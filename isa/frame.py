@@ -107,7 +107,7 @@ class Frame:
 
     def _space(self, name: str) -> Value:
         """A 64-bit field of the space, which never changes."""
-        space = self.body.value(f"load ptr, ptr {self._context('space')}{CONTEXT_TAG}")
+        space = self.body.value(f"load ptr, ptr {self._context('space')}, !invariant.load !15")
         return self.body.value(f"load i64, ptr {space_field(self.body, space, name)}, !invariant.load !15")
 
     def _dirty_at_entry(self) -> dict[int, frozenset[int]]:

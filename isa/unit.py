@@ -9,13 +9,14 @@ registers and memory. Or it tail-calls another unit.
 from __future__ import annotations
 
 from .context import CONTEXT, Status
-from .emit import Emitter, Value, field_offset
+from .emit import Value, field_offset
 from .ends import Ends
 from .frame import INTERPRET, STACK_SHORT, Layout
 from .liveness import FLOAT
 from .nans import advance, exposed, moved, postpones
 from .record import Op, Step
 from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
+from .rotations import RotatingEmitter
 from .units import Block
 
 LEAVING = ("call", "indirect")  # ends of blocks that use native stack
@@ -92,6 +93,7 @@ class Unit(Ends):
         self._plan_accesses(block)
         body.label(f"pc_{block.pc:x}")
         self._take_fuel(block)
+        emitter = UnitEmitter(self)
         for located in block.code:
             self.here, self.status = located, None
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
@@ -99,7 +101,7 @@ class Unit(Ends):
             body.postpones_nans = postpones(located)
             copy = moved(located)
             if copy is None:
-                UnitEmitter(self).emit(located.instruction.steps)
+                emitter.emit(located.instruction.steps)
             else:
                 self.registers.write(copy[0], self.registers.read(copy[1]))
             advance(located, self.nans)
@@ -174,8 +176,8 @@ class Unit(Ends):
         return result
 
 
-class UnitEmitter(Emitter):
-    """An emitter that leaves loads to the unit."""
+class UnitEmitter(RotatingEmitter):
+    """The emitter of one block, which leaves loads to the unit."""
 
     def _load(self, step: Step, address: Value) -> Value:
         assert isinstance(self.machine, Unit)

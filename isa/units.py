@@ -160,9 +160,7 @@ def _stop(located: Located) -> Jump | None:
 
 
 def _unusual(located: Located, step: Step) -> bool:
-    """The clock, and arithmetic whose static rounding mode may not be the one in frm."""
-    if step.op is Op.COUNTER:
-        return step.attribute == "time"
+    """Arithmetic whose static rounding mode may not be the one in frm."""
     if step.op is not Op.FLOAT:
         return False
     operation, rounding = step.attribute  # type: ignore[misc]

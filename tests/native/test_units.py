@@ -96,6 +96,24 @@ g:      addi t0, t0, 1
         addi sp, sp, 16
 normal: ret
 """
+ROTATIONS = """
+        .text
+_start: li a0, 0x789abcde
+        li s0, 40
+again:  slliw a1, a0, 7
+        srliw a2, a0, 25
+        or a3, a1, a2
+        xor a4, a2, a1
+        add a5, a1, a2
+        srliw a2, a0, 24
+        or a6, a1, a2
+        slli a1, a0, 7
+        or a7, a1, a2
+        addw a0, a3, a6
+        addi s0, s0, -1
+        bnez s0, again
+        ebreak
+"""
 ACROSS = """
         .text
 _start: la a0, last
@@ -118,7 +136,7 @@ def twins_of(engine: Engine, image: Image) -> Twins:
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 17, 1000])
-@pytest.mark.parametrize("source", [LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS])
+@pytest.mark.parametrize("source", [LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS, ROTATIONS])
 def test_a_guest_stopped_anywhere_goes_on_as_if_it_had_not_been(engine: Engine, source: str, step: int) -> None:
     twins = twins_of(engine, assemble(source).image())
     for _ in range(min(400, 4000 // step)):
