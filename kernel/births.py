@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denali.isa.context import SPACE
 from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
 from denali.tlb import flat
@@ -22,7 +21,6 @@ from .services import service_address
 STACK = 64 << 10  # bytes for stack and heap of a guest that did not say how much memory it wants
 LEAST_STACK = 1024
 MOST = 1 << 31  # bytes of private memory
-_KERNEL = SPACE.fields["kernel"][1]  # type: ignore[index]
 
 
 def private_size(image: Image, memory: int | None) -> int:

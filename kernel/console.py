@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from denali.tlb.native import copy, native
+from denali.tlb.native import copy, native, offset_of
 
 from .pool import give, take
 from .records import CHUNK, NOBODY, chunk_at, guest_at, pool_at
 
 ROOM = 4096  # bytes a turn
 MOST = 64  # chunks a guest
-_DATA = CHUNK.fields["data"][1]
+_DATA = offset_of(CHUNK, "data")
 _WHOLE = CHUNK.itemsize
 _SIZE = _WHOLE - _DATA
 BYTES = MOST * _SIZE  # the most that is kept of one guest

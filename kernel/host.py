@@ -11,9 +11,9 @@ import platform
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
-from denali.tlb.native import native, numbers_at, pointer_to
+from denali.tlb.native import carray, native, numbers_at, pointer_to
 
 from .records import NOBODY
 

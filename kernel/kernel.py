@@ -12,8 +12,6 @@ two turns.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import logging
 import socket
 import threading
 import weakref
@@ -27,18 +25,14 @@ from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
 from denali.isa.virtual import Sent
 from denali.tlb import flat
-from denali.tlb.frames import FRAME, Overdrawn
+from denali.tlb.frames import FRAME
 
-from . import births, life, loop, reaper, verbs
+from . import births, life, verbs
 from .guest import Birth, Guest
-from .mailbox import Closed, Mailbox
 from .nic import LONGEST, SHORTEST
-from .obituary import Obituary
-from .outside import Outside
-from .records import End, State
+from .records import State
+from .runner import Pipe, Runner
 from .tables import Tables
-
-log = logging.getLogger("denali.kernel")
 
 FRAMES = 6 << 20  # 24 GiB of address space; the host gives memory when a frame is written to
 CAPACITY = 1 << 20
@@ -46,8 +40,6 @@ PACKETS = 1 << 18
 CHUNKS = 65536
 TURN = 1_000_000
 ENDLESS = 1 << 62
-SOON, LATE = 10_000_000, 100_000_000  # ns until Python looks at running guests, with and without news of hot code
-GATEWAY = 0  # its number
 TOTALS = (
     "turns",
     "retired",
@@ -59,7 +51,6 @@ TOTALS = (
     "streams_refused",
     "streams_reset",
 )
-Pipe = Callable[[bytes], object]
 Progress = Callable[[int, int], None]
 _open: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
@@ -92,16 +83,9 @@ class Kernel:
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter
-        self._batches, self._spaces = births.Batches(), births.Spaces(self.engine, self.tables.address)
-        self._obituary, self._mailbox = Obituary(), Mailbox(self.tables.ring)
-        self._outside = Outside(self.tables, self._mailbox)
-        self.endings = self._obituary.endings
-        self._pipes: dict[int, Pipe] = {}
-        self._closing, self._closed = False, threading.Lock()
-        verbs.watch_alarm(self.tables.address)
-        self._thread = threading.Thread(target=self._live, name="denali kernel", daemon=True)
-        self._mailbox.thread = self._thread
-        self._thread.start()
+        self._runner, self._closed = Runner(self.tables, self.engine), threading.Lock()
+        self._call = self._runner.mailbox.call
+        self.endings = self._runner.obituary.endings
         _open.add(self)
         if gateway is not None:
             self._open_gateway(gateway)
@@ -116,7 +100,7 @@ class Kernel:
 
     def prepare(self, image: Image, *, memory: int | None = None, progress: Progress | None = None) -> None:
         """Translate an image for guests of this size, from the cache where it can; `spawn` does it otherwise."""
-        self._spaces.get(image, births.private_size(image, memory), progress)
+        self._runner.spaces.get(image, births.private_size(image, memory), progress)
 
     def spawn(
         self,
@@ -148,38 +132,18 @@ class Kernel:
         return self._spawn(image, memory, plan, pipe)
 
     def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
-        size = births.private_size(image, memory)
-        space = self._spaces.get(image, size, None)
-        birth = Birth(image, size, flat.frames_for(size), plan.fuel)
-        return self._mailbox.call(lambda: self._bear(birth, space, plan, pipe))
+        birth, space = self._birth(image, memory, plan.fuel)
+        numbers = self._call(lambda: self._runner.bear(birth, space, plan, pipe))
+        return [Guest(self, number, birth) for number in numbers]
 
-    def _bear(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
-        """Make guests; the loop's thread only."""
-        first = int(self.tables.record["count"][0])
-        made = births.spawn(self.tables.address, birth, space.address, plan)
-        self._batches.add(first, made, birth)
-        if made < plan.count:
-            self._kill(list(range(first, first + made)))
-            free, room = self.tables.frames.free, len(self.tables.guests) - first
-            asked = f"{plan.count} guests of {birth.frames} frames asked for"
-            raise Overdrawn(f"{asked}; {free} frames and {room} numbers are free")
-        if pipe is not None:
-            self._pipes.update(dict.fromkeys(range(first, first + made), pipe))
-        return [Guest(self, number, birth) for number in range(first, first + made)]
+    def _birth(self, image: Image, memory: int | None, fuel: int) -> tuple[Birth, Space]:
+        size = births.private_size(image, memory)
+        return Birth(image, size, flat.frames_for(size), fuel), self._runner.spaces.get(image, size, None)
 
     def _open_gateway(self, image: Image) -> None:
-        """Spawn the gateway under its number."""
-        record = self.tables.record
-        size = births.private_size(image, None)
-        space, plan = self._spaces.get(image, size, None), births.Plan(1, ENDLESS, TURN, gateway=True)
-        birth = Birth(image, size, flat.frames_for(size), plan.fuel)
-
-        def bear() -> None:
-            record["count"] = GATEWAY
-            self._bear(birth, space, plan, None)
-            record["gateway"] = GATEWAY
-
-        self._mailbox.call(bear)
+        birth, space = self._birth(image, None, ENDLESS)
+        plan = births.Plan(1, ENDLESS, TURN, gateway=True)
+        self._call(lambda: self._runner.bear_gateway(birth, space, plan))
 
     def guest(self, number: int) -> Guest:
         """The guest of a number.
@@ -187,7 +151,7 @@ class Kernel:
         Raises:
             KeyError: there has been none.
         """
-        return Guest(self, number, self._batches.birth(number))
+        return Guest(self, number, self._runner.batches.birth(number))
 
     def guests(self) -> list[Guest]:
         """Those that live."""
@@ -197,21 +161,16 @@ class Kernel:
 
     def start(self, *guests: Guest) -> None:
         """Let held guests run, all from the same moment."""
-        self._mailbox.call(lambda: [life.start(self.tables.address, guest.number) for guest in guests])
+        self._call(lambda: [life.start(self.tables.address, guest.number) for guest in guests])
 
     def kill(self, *guests: Guest) -> None:
         """End guests' lives; they are over when this returns."""
         numbers = [guest.number for guest in guests]
-        self._mailbox.call(lambda: self._kill(numbers))
-
-    def _kill(self, numbers: list[int]) -> None:
-        for number in numbers:
-            life.kill(self.tables.address, number, End.KILLED)
-        self._reap()
+        self._call(lambda: self._runner.kill(numbers))
 
     def when_over(self, guests: Iterable[Guest]) -> Future[None]:
         """A future that is done when all of these are over."""
-        return self._obituary.when_over(guests)
+        return self._runner.obituary.when_over(guests)
 
     def wait(self, guests: Iterable[Guest] | None = None, timeout: float | None = None) -> bool:
         """Wait until all of these (None: all that live) are over; False when `timeout` seconds passed first."""
@@ -228,23 +187,23 @@ class Kernel:
 
         Waits up to `timeout` seconds (None: for ever) for the first.
         """
-        return self._obituary.news(timeout)
+        return [self.guest(number) for number in self._runner.obituary.news(timeout)]
 
     # Their memory and consoles
 
     def read_memory(self, guest: Guest, address: int, count: int) -> bytes:
         """See `Guest.read_memory`."""
-        return self._mailbox.call(lambda: bytes(self._bytes(guest, address, count, read_only=True)))
+        return self._call(lambda: bytes(self._bytes(guest, address, count, read_only=True)))
 
     def write_memory(self, guest: Guest, address: int, data: bytes) -> None:
         """See `Guest.write_memory`."""
 
         def write() -> None:
-            self._bytes(guest, address, len(data), read_only=False)[:] = np.frombuffer(data, np.uint8)
+            self._bytes(guest, address, len(data), read_only=False)[:] = data
 
-        self._mailbox.call(write)
+        self._call(write)
 
-    def _bytes(self, guest: Guest, address: int, count: int, *, read_only: bool) -> memoryview | np.ndarray:
+    def _bytes(self, guest: Guest, address: int, count: int, *, read_only: bool) -> memoryview:
         image, record = guest.image, self.tables.guests[guest.number]
         if read_only and count >= 0 and image.ro_start <= address <= image.ro_end - count:
             return memoryview(image.read_only)[address - image.ro_start :][:count]
@@ -252,18 +211,14 @@ class Kernel:
             raise ValueError(f"guest {guest.number} is over, its memory is gone")
         offset = int(record["first_frame"]) * FRAME
         memory = self.tables.frames.memory
-        return flat.locate(memory, offset, image.private_start, address, count, guest.memory)
+        return memoryview(flat.locate(memory, offset, image.private_start, address, count, guest.memory))
 
     def console(self, guest: Guest) -> bytes:
         """See `Guest.console`."""
         ending = self.endings.get(guest.number)
         if ending is not None:
             return ending.console
-        return self._mailbox.call(lambda: self._console(guest.number))
-
-    def _console(self, number: int) -> bytes:
-        ending = self.endings.get(number)
-        return ending.console if ending else reaper.text_of(self.tables, number, clear=False)
+        return self._call(lambda: self._runner.console(guest.number))
 
     # The world outside
 
@@ -280,7 +235,7 @@ class Kernel:
         Raises:
             OSError: the port is taken, or not ours to take.
         """
-        return self._outside.publish(port, 80 if guest_port is None else guest_port)
+        return self._runner.outside.publish(port, 80 if guest_port is None else guest_port)
 
     def connect(self, guest: Guest, port: int = 80) -> socket.socket:
         """A stream to a port of a guest, through the gateway; when nobody listens there it is closed at once.
@@ -288,7 +243,7 @@ class Kernel:
         Raises:
             ConnectionRefusedError: the guest does not run.
         """
-        return self._outside.connect(guest.number, port)
+        return self._runner.outside.connect(guest.number, port)
 
     def send(self, guest: Guest, frame: bytes) -> Sent:
         """Give a guest an Ethernet frame, as if it had come from the network.
@@ -305,7 +260,7 @@ class Kernel:
             arguments = (self.tables.address, guest.number, data.ctypes.data, len(frame))
             return Sent(verbs.inject(*arguments)) if alive else Sent.NOBODY
 
-        return self._mailbox.call(send)
+        return self._call(send)
 
     def metrics(self) -> dict[str, int]:
         """Counters of the kernel as a whole, and what it has left."""
@@ -321,67 +276,17 @@ class Kernel:
 
     def check(self) -> None:
         """Assert the laws of every table, between two turns."""
-        self._mailbox.call(self.tables.check)
-
-    # The thread
-
-    def _live(self) -> None:
-        """Run guests until the kernel is closed."""
-        try:
-            while not self._closing:
-                self.tables.record["attention"] = 0
-                self._attend()
-                if not self._closing:
-                    loop.run(self.tables.address)
-            reason = "the kernel is closed"
-        except BaseException as error:
-            log.exception("the kernel's loop has failed")
-            reason = f"the kernel's loop has failed: {error!r}"
-        self._mailbox.shut(reason)
-        self._end_everything()
-
-    def _attend(self) -> None:
-        """What Python has to do between turns."""
-        self._mailbox.serve()
-        self._drain_pipes()
-        self._reap()
-        news = self._spaces.poll()
-        self.tables.record["patience"] = SOON if news else LATE
-
-    def _drain_pipes(self) -> None:
-        """Hand what piped guests have written to those who read it."""
-        for number in [n for n in self._pipes if self.tables.guests["console_chunks"][n]]:
-            self._pipes[number](reaper.text_of(self.tables, number, clear=True))
-
-    def _reap(self) -> None:
-        over = reaper.reap(self.tables, self._batches)
-        for number, _ in over:
-            self._pipes.pop(number, None)
-            if number == GATEWAY:
-                self._outside.close()
-        if over:
-            self._obituary.publish([(self.guest(number), ending) for number, ending in over])
-
-    def _end_everything(self) -> None:
-        with contextlib.suppress(Exception):
-            self._drain_pipes()
-        self._outside.close()
-        verbs.close_streams(self.tables.address)
-        life.stop_all(self.tables.address, End.CLOSED)
-        self._reap()
+        self._call(self.tables.check)
 
     def close(self) -> None:
         """End every guest, close every stream and give everything back; more calls do nothing."""
-        self._closing = True
-        with contextlib.suppress(Closed):
-            self._mailbox.post(lambda: None)
-        self._thread.join()
+        self._runner.close()
         with self._closed:
             if self not in _open:
                 return
             _open.discard(self)
             self.tables.close()
-            self._spaces.close()
+            self._runner.spaces.close()
             if self._own_engine:
                 self.engine.close()
 

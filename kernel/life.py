@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
 
 from denali.isa.virtual import address_of
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
 from denali.tlb.flat import CONTEXT_SIZE, context_at, registers_address, registers_at, space_at
-from denali.tlb.native import copy, native, pointer_to
+from denali.tlb.native import carray, copy, native, pointer_to
 
 from . import console
 from .nic import alive, drop_queue

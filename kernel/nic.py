@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from denali.isa.virtual import Sent, address_of
-from denali.tlb.native import bytes_at, copy, native
+from denali.tlb.native import bytes_at, copy, native, offset_of
 
 from .events import FRAME, raise_event
 from .pool import give, take
@@ -29,7 +29,7 @@ GATEWAY_CREDIT, GATEWAY_QUEUE = 16384, 16384
 _NETWORK = address_of(0)
 _IPV4_HEADER = 34
 _QUEUED, _NOBODY, _FULL = int(Sent.QUEUED), int(Sent.NOBODY), int(Sent.FULL)
-_DATA, _SIZE = PACKET.fields["data"][1], PACKET.itemsize
+_DATA, _SIZE = offset_of(PACKET, "data"), PACKET.itemsize
 
 
 @native

@@ -20,17 +20,17 @@ class Obituary:
         self.endings: dict[int, Ending] = {}
         self._watchers: list[tuple[set[int], Future[None]]] = []
         self._lock = threading.Condition()
-        self._news: deque[Guest] = deque(maxlen=NEWS)
+        self._news: deque[int] = deque(maxlen=NEWS)
 
-    def publish(self, over: list[tuple[Guest, Ending]]) -> None:
+    def publish(self, over: list[tuple[int, Ending]]) -> None:
         """Note that these guests are over, and tell who waited for it."""
         with self._lock:
-            for guest, ending in over:
-                self.endings[guest.number] = ending
+            for number, ending in over:
+                self.endings[number] = ending
                 if ending.end in (End.TRAPPED, End.EXHAUSTED):
-                    self._news.append(guest)
+                    self._news.append(number)
             self._lock.notify_all()
-            numbers = {guest.number for guest, _ in over}
+            numbers = {number for number, _ in over}
             finished = [future for pending, future in self._watchers if _without(pending, numbers)]
             self._watchers = [w for w in self._watchers if w[0] and not w[1].cancelled()]
         for future in finished:
@@ -48,8 +48,8 @@ class Obituary:
         future.set_result(None)
         return future
 
-    def news(self, timeout: float | None) -> list[Guest]:
-        """The guests that came to a bad end and were not told here yet; waits up to `timeout` seconds for the first."""
+    def news(self, timeout: float | None) -> list[int]:
+        """The bad ends not told here yet, by number; waits up to `timeout` seconds for the first."""
         with self._lock:
             self._lock.wait_for(lambda: self._news, timeout)
             told = list(self._news)

@@ -11,10 +11,12 @@ from denali.tlb.frames import FRAME
 
 from . import faults, life, verbs
 from .births import Batches
-from .console import BYTES
+from .console import BYTES as _BYTES
 from .guest import Ending
 from .records import NOBODY, End
 from .tables import Tables
+
+BYTES = int(_BYTES)
 
 
 def text_of(tables: Tables, number: int, *, clear: bool) -> bytes:

@@ -11,9 +11,8 @@ import enum
 from typing import Any
 
 import numpy as np
-from numba import carray
 
-from denali.tlb.native import native, pointer_to
+from denali.tlb.native import carray, native, pointer_to
 
 NOBODY = -1
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
 
-from denali.tlb.native import native, pointer_to
+from denali.tlb.native import carray, native, pointer_to
 
 from .records import NOBODY, guest_at
 

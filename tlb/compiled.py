@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numba
-from numba.core import ccallback
+from numba.core import ccallback, config, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
 from denali.isa import context, record, virtual
 from denali.isa.cache import Cache
 
+_config: Any = config
 _HERE = Path(__file__).resolve().parent
 
 
@@ -29,7 +30,7 @@ _HERE = Path(__file__).resolve().parent
 def stamp(folder: Path) -> str:
     """Digest of the sources that functions of `folder` are compiled from, and of the way they are compiled."""
     below = [Path(module.__file__ or "") for module in (context, record, virtual)]
-    digest = hashlib.sha256(f"{numba.__version__} {numba.config.BOUNDSCHECK} {numba.config.OPT}".encode())
+    digest = hashlib.sha256(f"{numba.__version__} {_config.BOUNDSCHECK} {_config.OPT}".encode())
     for file in sorted({*folder.glob("*.py"), *_HERE.glob("*.py")}) + below:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
@@ -83,7 +84,7 @@ class _Cache(FunctionCache):
 
 def entry(function: Callable[..., Any]) -> Any:
     """A native function that Python calls: compiled on first use or loaded from disk, the GIL released inside."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
     return dispatcher
 
@@ -91,7 +92,7 @@ def entry(function: Callable[..., Any]) -> Any:
 def callback(signature: Any, function: Callable[..., Any]) -> Any:
     """A C function pointer (`.address`) to a native function; compiled or loaded from disk at once."""
     options = {"nopython": True, "error_model": "numpy"}
-    made = ccallback.CFunc(function, numba.core.sigutils.normalize_signature(signature), locals={}, options=options)
+    made: Any = ccallback.CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     made._cache = _Cache(function)
     made.compile()
     return made

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
 
 from denali.isa.context import CONTEXT, SPACE
 from denali.isa.virtual import REGISTERS
 
 from .frames import FRAME
-from .native import native, pointer_to, signed
+from .native import carray, native, pointer_to, signed
 
 CONTEXT_SIZE = CONTEXT.itemsize
 REGISTERS_SIZE = REGISTERS.itemsize

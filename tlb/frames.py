@@ -15,10 +15,10 @@ import mmap
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from .compiled import entry
-from .native import native, numbers_at, pointer_to
+from .native import carray, native, numbers_at, pointer_to
 
 FRAME = 4096
 LENGTHS = 1024  # runs this long or longer share one list

@@ -12,20 +12,27 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from numba import extending
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 from numba.np import numpy_support
 
-native = numba.njit(nogil=True, error_model="numpy")
+native: Any = numba.njit(nogil=True, error_model="numpy")
+carray: Any = numba.carray  # type: ignore[attr-defined]
+intrinsic: Any = extending.intrinsic
 
 
 def signed(dtype: np.dtype) -> np.dtype:
     """The same layout with every 64-bit field signed."""
-    fields = {name: (np.dtype("<i8") if kind[0] == np.dtype("<u8") else kind[0]) for name, kind in dtype.fields.items()}
-    offsets = [kind[1] for kind in dtype.fields.values()]
-    return np.dtype(
-        {"names": list(fields), "formats": list(fields.values()), "offsets": offsets, "itemsize": dtype.itemsize}
-    )
+    names, word = list(dtype.names or ()), np.dtype("<u8")
+    formats = [np.dtype("<i8") if dtype[name] == word else dtype[name] for name in names]
+    offsets = [offset_of(dtype, name) for name in names]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": dtype.itemsize})
+
+
+def offset_of(dtype: Any, name: str) -> int:
+    """Where a field of a record begins."""
+    assert dtype.fields is not None
+    return dtype.fields[name][1]
 
 
 def pointer_to(dtype: np.dtype) -> Any:
@@ -49,13 +56,13 @@ _number_pointer = pointer_to(np.dtype("<i8"))
 @native
 def bytes_at(address: int, count: int) -> Any:
     """The `count` bytes at a host address, as an array."""
-    return numba.carray(_byte_pointer(address), (count,))
+    return carray(_byte_pointer(address), (count,))
 
 
 @native
 def numbers_at(address: int, count: int) -> Any:
     """The `count` 64-bit integers at a host address, as an array."""
-    return numba.carray(_number_pointer(address), (count,))
+    return carray(_number_pointer(address), (count,))
 
 
 @intrinsic

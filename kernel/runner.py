@@ -1,0 +1,131 @@
+"""The thread that runs guests: native code until something asks for attention, then what Python has to do."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from denali.isa.engine import Engine, Space
+from denali.tlb.frames import Overdrawn
+
+from . import births, life, loop, reaper, verbs
+from .guest import Birth
+from .mailbox import Closed, Mailbox
+from .obituary import Obituary
+from .outside import Outside
+from .records import End
+from .tables import Tables
+
+log = logging.getLogger("denali.kernel")
+
+GATEWAY = 0  # its number
+SOON, LATE = 10_000_000, 100_000_000  # ns until Python looks at running guests, with and without news of hot code
+Pipe = Callable[[bytes], object]
+
+
+class Runner:
+    """Owns the loop's thread, and all that only this thread may touch."""
+
+    def __init__(self, tables: Tables, engine: Engine) -> None:
+        self.tables = tables
+        self.batches, self.spaces = births.Batches(), births.Spaces(engine, tables.address)
+        self.obituary, self.mailbox = Obituary(), Mailbox(tables.ring)
+        self.outside = Outside(tables, self.mailbox)
+        self._pipes: dict[int, Pipe] = {}
+        self._closing = False
+        verbs.watch_alarm(tables.address)
+        self._thread = threading.Thread(target=self._live, name="denali kernel", daemon=True)
+        self.mailbox.thread = self._thread
+        self._thread.start()
+
+    def bear(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> range:
+        """Make guests; their numbers. The loop's thread only.
+
+        Raises:
+            Overdrawn: there are not enough frames or numbers; no guest was made.
+        """
+        first = int(self.tables.record["count"][0])
+        numbers = range(first, first + births.spawn(self.tables.address, birth, space.address, plan))
+        self.batches.add(first, len(numbers), birth)
+        if len(numbers) < plan.count:
+            self.kill(numbers)
+            free, room = self.tables.frames.free, len(self.tables.guests) - first
+            asked = f"{plan.count} guests of {birth.frames} frames asked for"
+            raise Overdrawn(f"{asked}; {free} frames and {room} numbers are free")
+        if pipe is not None:
+            self._pipes.update(dict.fromkeys(numbers, pipe))
+        return numbers
+
+    def bear_gateway(self, birth: Birth, space: Space, plan: births.Plan) -> None:
+        """Make the gateway, under its number; before any other guest. The loop's thread only."""
+        self.tables.record["count"] = GATEWAY
+        self.bear(birth, space, plan, None)
+        self.tables.record["gateway"] = GATEWAY
+
+    def kill(self, numbers: range | list[int]) -> None:
+        """End guests' lives. The loop's thread only."""
+        for number in numbers:
+            life.kill(self.tables.address, number, End.KILLED)
+        self._reap()
+
+    def console(self, number: int) -> bytes:
+        """What is kept of a guest's text. The loop's thread only."""
+        ending = self.obituary.endings.get(number)
+        return ending.console if ending else reaper.text_of(self.tables, number, clear=False)
+
+    def _live(self) -> None:
+        """Run guests until the kernel is closed."""
+        try:
+            while not self._closing:
+                self.tables.record["attention"] = 0
+                self._attend()
+                if not self._closing:
+                    loop.run(self.tables.address)
+            reason = "the kernel is closed"
+        except BaseException as error:
+            log.exception("the kernel's loop has failed")
+            reason = f"the kernel's loop has failed: {error!r}"
+        self.mailbox.shut(reason)
+        self._end_everything()
+
+    def _attend(self) -> None:
+        """What Python has to do between turns."""
+        self.mailbox.serve()
+        self._drain_pipes()
+        self._reap()
+        self.tables.record["patience"] = SOON if self.spaces.poll() else LATE
+
+    def _drain_pipes(self) -> None:
+        """Hand what piped guests have written to those who read it; a reader that raises gets no more."""
+        for number in [n for n in self._pipes if self.tables.guests["console_chunks"][n]]:
+            try:
+                self._pipes[number](reaper.text_of(self.tables, number, clear=True))
+            except Exception:
+                log.exception("the reader of the console of guest %d has failed", number)
+                self._pipes.pop(number)
+                self.tables.guests["piped"][number] = 0
+
+    def _reap(self) -> None:
+        self._drain_pipes()
+        over = reaper.reap(self.tables, self.batches)
+        for number, _ in over:
+            self._pipes.pop(number, None)
+            if number == GATEWAY:
+                self.outside.close()
+        if over:
+            self.obituary.publish(over)
+
+    def _end_everything(self) -> None:
+        self.outside.close()
+        verbs.close_streams(self.tables.address)
+        life.stop_all(self.tables.address, End.CLOSED)
+        self._reap()
+
+    def close(self) -> None:
+        """End every guest and the thread."""
+        self._closing = True
+        with contextlib.suppress(Closed):
+            self.mailbox.post(lambda: None)
+        self._thread.join()
