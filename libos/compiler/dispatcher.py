@@ -13,7 +13,6 @@ from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
 from numba.core.typed_passes import (
-    AnnotateTypes,
     BaseNativeLowering,
     BaseTypeInference,
     IRLegalization,
@@ -77,7 +76,6 @@ class GuestCompiler(CompilerBase):
         passes.passes.extend((GuestInference, text) if p is NopythonTypeInference else (p, text) for p, text in typed)
         passes.add_pass(NoPythonSupportedFeatureValidation, "refuse what nopython code cannot do")
         passes.add_pass(IRLegalization, "legalise the IR")
-        passes.add_pass(AnnotateTypes, "annotate types")
         passes.add_pass(GuestLowering, "lower for a guest")
         passes.add_pass(NoPythonBackend, "collect the result")
         passes.finalize()
@@ -100,6 +98,7 @@ def compile_function(function, args, return_type=None, context=None, local_types
 
 
 compiling: list = []  # the functions being compiled, outermost first; what failed stays, for the message
+announce = [lambda text: None]  # told of each function when its turn comes
 
 
 class GuestFunction(Dispatcher):
@@ -143,6 +142,7 @@ class GuestFunction(Dispatcher):
         args = tuple(sig.args) if isinstance(sig, typing.Signature) else tuple(sig)
         if args not in self.overloads:
             compiling.append(self.py_func)
+            announce[0](f"compiling {self.py_func.__module__}.{self.py_func.__qualname__}")
             with self._compiling_counter:
                 result = compile_function(self.py_func, args)
             compiling.pop()

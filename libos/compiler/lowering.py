@@ -25,6 +25,10 @@ class GuestLower(Lower):
         finally:
             place.file, place.line, place.function = saved
 
+    def _compute_def_location(self):
+        """The `def` line, as the IR has it; numba would parse the whole file again for each function."""
+        return self.func_ir.loc
+
     def lower_inst(self, inst):
         """Lower one instruction of numba's IR."""
         self.call_conv.place.line = self.loc.line

@@ -9,6 +9,7 @@ Writes the image to OUTPUT and lines of JSON to its standard output: `progress`,
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -50,14 +51,14 @@ def compile_module(module, say) -> bytes:
     from numba.core.target_extension import target_override
 
     from denali.libos.compiler import runtime
-    from denali.libos.compiler.dispatcher import GuestFunction
+    from denali.libos.compiler.dispatcher import GuestFunction, announce
     from denali.libos.compiler.target import target
 
     main = getattr(module, "main", None)
     if main is None:
         raise CompileError(module.__file__, 0, "a service has a function `def main() -> int`")
     with target_override("denali"):
-        say("compiling functions")
+        announce[0] = say
         result = GuestFunction.of(main).compile(())
     context, kind = target.target_context, result.signature.return_type
     if not isinstance(kind, types.Integer | types.Boolean | types.NoneType):
@@ -100,6 +101,7 @@ def main(arguments: list[str]) -> int:
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the service prints while it is imported is not for our reader
     warnings.simplefilter("ignore")
+    gc.disable()  # a short life: collecting would cost a tenth of it and free little
 
     def say(**message) -> None:
         print(json.dumps(message), file=channel, flush=True)
