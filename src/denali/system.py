@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import libos
@@ -12,9 +12,10 @@ from .isa.image import Image
 from .kernel.kernel import Kernel as IsolationKernel
 from .libos.compiler import CompileError, build
 
-__all__ = ["CompileError", "Kernel", "load", "prepare", "service"]
+__all__ = ["CompileError", "Kernel", "load", "load_all", "service"]
 
 Progress = Callable[[str], None]
+_services: dict[str, Image] = {}  # of the library, once they are made
 
 
 def load(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Image:
@@ -35,10 +36,21 @@ def load(path: str | os.PathLike[str], *, progress: Progress | None = None) -> I
     return Image.load(file)
 
 
-@cache
 def service(name: str, progress: Progress | None = None) -> Image:
     """A service of the library, `gateway` or `probe`."""
-    return load(Path(libos.__path__[0]) / f"{name}.py", progress=progress)
+    if name not in _services:
+        _services[name] = load(Path(libos.__path__[0]) / f"{name}.py", progress=progress)
+    return _services[name]
+
+
+def load_all(path: str | os.PathLike[str], services: Iterable[str], progress: Progress) -> Image:
+    """A program, with these services of the library made at the same time: each compiles in a process of its own."""
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(service, name, progress) for name in services]
+        image = load(path, progress=progress)
+        for other in others:
+            other.result()
+    return image
 
 
 class Kernel(IsolationKernel):
@@ -56,13 +68,3 @@ class Kernel(IsolationKernel):
     ) -> None:
         image = service("gateway", progress) if gateway else None
         super().__init__(clock=clock, gateway=image, **limits)
-
-
-def prepare(kernel: Kernel, image: Image, memory: int | None, progress: Progress) -> None:
-    """Have everything that `survey` runs translated, telling what takes time."""
-    for one, size in ((image, memory), (service("probe", progress), None)):
-        kernel.prepare(one, memory=size, progress=partial(_say_parts, progress, one.name))
-
-
-def _say_parts(progress: Progress, name: str, done: int, total: int) -> None:
-    progress(f"translating {name}: {done} of {total}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,12 +54,27 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def spinner(first: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with a text on a terminal; elsewhere the texts as lines."""
+    """A spinner with a text on a terminal; elsewhere a line from time to time."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda text: print(text, file=sys.stderr, flush=True)
+        yield _Lines().say
         return
     with console.status(first) as status:
         yield lambda text: status.update(text)
+
+
+class _Lines:
+    """Progress for logs and pipes: at most a line every two seconds."""
+
+    PAUSE_S = 2.0
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a text, unless one was printed just now."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self.PAUSE_S
+            print(text, file=sys.stderr, flush=True)

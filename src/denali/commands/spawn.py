@@ -41,14 +41,13 @@ def spawn(
     denali-py spawn service.elf --memory 256K --once --json
     """
     from ..survey import survey
-    from ..system import Kernel, load, prepare
+    from ..system import Kernel, load_all
 
     with one_line_errors(), spinner("preparing") as say:
-        image = load(program, progress=say)
+        image = load_all(program, ("gateway", "probe"), say)
         kernel = Kernel(progress=say)
     with kernel, one_line_errors():
         with spinner(f"spawning {count:,} guests") as say:
-            prepare(kernel, image, memory, say)
             report = survey(kernel, image, count, memory=memory, asked=lambda n: say(f"{n:,} of {count:,} asked"))
         if not once:
             kernel.publish(port)
