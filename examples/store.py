@@ -46,19 +46,27 @@ def keep(i: int) -> None:
     http.text(b"kept\n")
 
 
+def known(i: int) -> bool:
+    """Whether an entry holds something; else the answer is 404."""
+    if i < 0 or entries[i]["key_length"] == 0:
+        http.status(404)
+        return False
+    return True
+
+
 def answer() -> None:
     """Look up, keep or drop the value of a key."""
-    i = find()
-    known = i >= 0 and entries[i]["key_length"] > 0
     if http.put(b"/*"):
-        keep(i)
-    elif http.get(b"/*") and known:
-        http.text(entries[i]["value"][: entries[i]["length"]])
-    elif http.delete(b"/*") and known:
-        entries[i]["key_length"] = 0
-        http.text(b"dropped\n")
-    elif not known:
-        http.status(404)
+        keep(find())
+    elif http.get(b"/*"):
+        i = find()
+        if known(i):
+            http.text(entries[i]["value"][: entries[i]["length"]])
+    elif http.delete(b"/*"):
+        i = find()
+        if known(i):
+            entries[i]["key_length"] = 0
+            http.text(b"dropped\n")
 
 
 def main() -> None:
