@@ -74,9 +74,10 @@ class Ends(Accesses):
         body, dirty = self.body, self._dirty_now()
         code = self._unit_at(target, pc, dirty)
         self._show(dirty)
+        arguments = self.registers.arguments()
         self.registers.save(dirty)
         body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
-        call = f"musttail call x86_regcallcc {RESULT} {code}({self.registers.arguments()})"
+        call = f"musttail call x86_regcallcc {RESULT} {code}({arguments})"
         body.line(f"ret {RESULT} {body.value(call)}")
         self.registers.forget()
 
@@ -106,10 +107,11 @@ class Ends(Accesses):
         kept = dirty - callee.touched
         self._show(dirty & callee.touched)
         self._show_to([block.after])
+        arguments = registers.arguments()
         registers.save(dirty & callee.touched)
-        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
-        result = body.value(f"call x86_regcallcc {RESULT} {code}({registers.arguments()})")
         registers.flush()
+        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
+        result = body.value(f"call x86_regcallcc {RESULT} {code}({arguments})")
         back = body.value(f"extractvalue {RESULT} {result}, 0")
         returned, elsewhere = body.name("returned"), body.name("elsewhere")
         body.branch(body.value(f"icmp eq i64 {back}, {block.after}"), returned, elsewhere, likely=True)
@@ -151,8 +153,9 @@ class Ends(Accesses):
         body.branch(odd, self._exit(target, dirty), even, likely=False)
         body.label(even)
         self._show(dirty)
+        result = self.registers.result(self.registers.read(1), self._fuel())
         self.registers.save(dirty)
-        body.line(f"ret {RESULT} {self.registers.result(self.registers.read(1), self._fuel())}")
+        body.line(f"ret {RESULT} {result}")
 
     def _indirect(self, target: Value) -> None:
         """A computed jump: to one of the places guessed when the unit was made, else by the table."""

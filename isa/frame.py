@@ -19,6 +19,7 @@ from .nans import Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
 
+LARGE = 1000  # instructions of a unit from which on its registers are resident
 INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
 STACK_SHORT = 3  # ... or at once, on an empty native stack
 FUEL_SHORT = 5  # ... or in the interpreter until the fuel ends
@@ -80,8 +81,8 @@ class Frame:
         self.body = TaggedBody()
         self.blocks = reachable(function, entry)
         own = effects_of(located for block in self.blocks for located in block.code)
-        self.registers = Registers(self.body, own.touched)
-        self.changed = own.writes - SLOT_SET
+        large = sum(len(block.code) for block in self.blocks) > LARGE
+        self.registers = Registers(self.body, own.touched, resident=large)
         self.dirty = self._dirty_at_entry()
         self.checkpoints = checkpoints(function, entry)
         self.assumed = {r: value for r, value in (assumed or {}).items() if r in self.registers.held}
@@ -90,7 +91,8 @@ class Frame:
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
         self.remaining = 0  # instructions of this block from here on: to be given back when it is left here
         called = {block.pc: self._callee(block) for block in self.blocks if block.kind == "call"}
-        self.nans_at = states_at_entry(function, self.blocks, called)
+        no_states: dict[int, States] = {block.pc: {} for block in self.blocks}
+        self.nans_at = no_states if large else states_at_entry(function, self.blocks, called)
         self.nans: States = {}
 
     def _return_code(self, code: Value) -> None:
@@ -188,7 +190,7 @@ class Frame:
         for register, value in pending.items():
             if register in SLOT_SET:
                 body.line(f"store i64 {value}, ptr %x{register}")
-        for register in sorted(dirty):
+        for register in sorted(dirty & pending.keys() if self.registers.resident else dirty):
             value = pending.get(register) or self.registers.get(register)
             self._put_away(register, value)
         if back:

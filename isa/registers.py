@@ -36,10 +36,14 @@ def offset_of(register: int) -> int:
 class Registers:
     """The local variables of one unit, and the values that the block being written has read or written."""
 
-    def __init__(self, body: Body, held: frozenset[int]) -> None:
-        """Variables for `held` and all slots."""
+    def __init__(self, body: Body, held: frozenset[int], *, resident: bool = False) -> None:
+        """Variables for `held` and all slots; `resident`: they are CONTEXT itself, from the end of one block to the next.
+
+        Resident registers make slower code, but LLVM's time then grows with a unit's length and no faster.
+        """
         self.body = body
         self.held = held | SLOT_SET
+        self.resident = resident
         self.values: dict[int, Value] = {}
         self.written: set[int] = set()
 
@@ -47,7 +51,8 @@ class Registers:
         """Make the variables, filled from the arguments or from CONTEXT."""
         line = self.body.line
         for register in sorted(self.held):
-            line(f"%x{register} = alloca {'i64' if register < FLOAT else 'double'}")
+            place = f"getelementptr i8, ptr %ctx, i64 {offset_of(register)}"
+            line(f"%x{register} = " + (place if self.resident else f"alloca {'i64' if register < FLOAT else 'double'}"))
         for register in sorted(self.held - SLOT_SET):
             line(f"%c{register} = getelementptr i8, ptr %ctx, i64 {offset_of(register)}")
         for register in SLOTS:
@@ -62,19 +67,24 @@ class Registers:
             self.values[register] = self.get(register)
         return self.values[register]
 
+    @property
+    def tag(self) -> str:
+        """What variables in CONTEXT say of themselves."""
+        return CONTEXT_TAG if self.resident else ""
+
     def get(self, register: int) -> Value:
         """What the variable holds; a floating-point one is a double, to live in a host register of that kind."""
         if register < FLOAT:
-            return self.body.value(f"load i64, ptr %x{register}")
-        return self.body.value(f"bitcast double {self.body.value(f'load double, ptr %x{register}')} to i64")
+            return self.body.value(f"load i64, ptr %x{register}{self.tag}")
+        return self.body.value(f"bitcast double {self.body.value(f'load double, ptr %x{register}{self.tag}')} to i64")
 
     def put(self, register: int, value: Value) -> None:
         """Give the variable a value."""
         if register < FLOAT:
-            self.body.line(f"store i64 {value}, ptr %x{register}")
+            self.body.line(f"store i64 {value}, ptr %x{register}{self.tag}")
         else:
             number = self.body.value(f"bitcast i64 {value} to double")
-            self.body.line(f"store double {number}, ptr %x{register}")
+            self.body.line(f"store double {number}, ptr %x{register}{self.tag}")
 
     def write(self, register: int, value: Value) -> None:
         """Give a register a new value."""
@@ -98,11 +108,16 @@ class Registers:
 
     def reload(self, registers: frozenset[int] | set[int]) -> None:
         """Fill variables from CONTEXT."""
+        if self.resident:
+            return
         for register in sorted(registers):
             self.put(register, self.body.value(f"load i64, ptr %c{register}{CONTEXT_TAG}"))
 
     def save(self, registers: frozenset[int] | set[int]) -> None:
         """Put registers into CONTEXT."""
+        if self.resident:
+            self.flush()
+            return
         for register in sorted(registers):
             self.body.line(f"store i64 {self.read(register)}, ptr %c{register}{CONTEXT_TAG}")
 

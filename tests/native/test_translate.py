@@ -50,6 +50,13 @@ def test_wild_programs_end_alike(engine: Engine, seed: int) -> None:
     check(engine, seed, [50] * 40, wild=0.2)
 
 
+@pytest.mark.parametrize("seed", range(300, 304))
+def test_units_with_resident_registers_run_alike(engine: Engine, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denali.isa.frame.LARGE", 0)
+    source = random.Random(seed)
+    check(engine, seed, [source.choice((1, 3, 20, 100, 1000)) for _ in range(60)], wild=source.choice((0.0, 0.1)))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(1000, 1400))
 def test_many_random_programs_run_alike(engine: Engine, seed: int) -> None:
