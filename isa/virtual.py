@@ -26,7 +26,7 @@ class Service(enum.IntEnum):
     FAIL = 7  # rs1: message, rs2: its length; the guest stops with `Cause.FAILED` and this text
     RETURN = 8  # return from the event handler to the saved pc
     ACCEPT = 9  # gateway only: a stream that arrived; rs1: buffer for `STREAM_OPEN`; rd: its handle, or -1 when none
-    READ = 10  # gateway only: rs1: buffer, rs2: handle << 32 | size; rd: bytes, 0 end of stream, -1 nothing yet, -2 reset
+    READ = 10  # gateway only: rs1: buffer, rs2: handle << 32 | size; rd: bytes, 0 at the end, -1 nothing yet, -2 reset
     WRITE = 11  # gateway only: rs1: bytes, rs2: handle << 32 | size; rd: bytes taken, -1 when it would block, -2 reset
     CLOSE = 12  # gateway only: rs1: handle, rs2: a number of `Closing`
 
