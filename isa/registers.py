@@ -37,7 +37,7 @@ class Registers:
     """The local variables of one unit, and the values that the block being written has read or written."""
 
     def __init__(self, body: Body, held: frozenset[int], *, resident: bool = False) -> None:
-        """Variables for `held` and all slots; `resident`: they are CONTEXT itself, from the end of one block to the next.
+        """Variables for `held` and all slots; `resident`: they are CONTEXT itself from one block to the next.
 
         Resident registers make slower code, but LLVM's time then grows with a unit's length and no faster.
         """
