@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 
-import atheris
+import atheris  # pyright: ignore[reportMissingImports]
 
-with atheris.instrument_imports(include=["elftools", "denali.isa.image"]):
+with atheris.instrument_imports(  # pyright: ignore[reportAttributeAccessIssue]
+    include=["elftools", "denali.isa.image"]
+):
     import images
 
 
