@@ -22,6 +22,8 @@ STACK = 64 << 10  # bytes for stack and heap of a guest that did not say how muc
 LEAST_STACK = 1024
 MOST = 1 << 31  # bytes of private memory
 
+Progress = Callable[[int, int], None]
+
 
 def private_size(image: Image, memory: int | None) -> int:
     """Bytes of private memory for guests that want `memory` of it: whole frames, the context taken off.
@@ -94,7 +96,7 @@ class Batches:
 
 
 class Spaces:
-    """The address spaces of this kernel: one for each image and size of memory, translated before it is used."""
+    """The address spaces of this kernel: one for each image and size of memory."""
 
     def __init__(self, engine: Engine, kernel: int) -> None:
         self._engine, self._kernel = engine, kernel
@@ -102,13 +104,17 @@ class Spaces:
         self._made: dict[tuple[str, int], Space] = {}
         self._seen: dict[Space, int] = {}
 
-    def get(self, image: Image, size: int, progress: Callable[[int, int], None] | None) -> Space:
-        """The space of guests of this image and size; the first to ask waits for the translation."""
+    def get(self, image: Image, size: int, progress: Progress | None = None, *, wait: bool = False) -> Space:
+        """The space of guests of this image and size.
+
+        Its translation comes from the cache, or is begun; `wait` waits for a new space's. Guests are interpreted
+        until it is there.
+        """
         with self._lock:
             if (image.digest, size) not in self._made:
                 space = self._engine.space(image, size, service_address())
                 space.record["kernel"] = self._kernel
-                space.translate(progress)
+                space.translate(progress, wait=wait)
                 self._made[image.digest, size] = space
             return self._made[image.digest, size]
 
@@ -119,7 +125,7 @@ class Spaces:
             count = int(space.record["wanted_count"][0])
             news |= self._seen.get(space, 0) != count
             self._seen[space] = count
-            news |= space.poll()
+            news |= space.poll() or space.translating > 0
         return news
 
     def close(self) -> None:

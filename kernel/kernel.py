@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -99,8 +100,11 @@ class Kernel:
     # Guests
 
     def prepare(self, image: Image, *, memory: int | None = None, progress: Progress | None = None) -> None:
-        """Translate an image for guests of this size, from the cache where it can; `spawn` does it otherwise."""
-        self._runner.spaces.get(image, births.private_size(image, memory), progress)
+        """Have an image translated for guests of this size, and wait for it; `spawn` lets them start interpreted."""
+        space = self._runner.spaces.get(image, births.private_size(image, memory), progress, wait=True)
+        while space.translating:
+            self._call(self._runner.spaces.poll)
+            time.sleep(0.01)
 
     def spawn(
         self,
@@ -138,7 +142,7 @@ class Kernel:
 
     def _birth(self, image: Image, memory: int | None, fuel: int) -> tuple[Birth, Space]:
         size = births.private_size(image, memory)
-        return Birth(image, size, flat.frames_for(size), fuel), self._runner.spaces.get(image, size, None)
+        return Birth(image, size, flat.frames_for(size), fuel), self._runner.spaces.get(image, size)
 
     def _open_gateway(self, image: Image) -> None:
         birth, space = self._birth(image, None, ENDLESS)

@@ -20,7 +20,7 @@ class Interpreter(Engine):
 
     def space(self, image: Image, private_size: int, service: int) -> Space:
         space = super().space(image, private_size, service)
-        space.translate = lambda progress=None: None  # type: ignore[method-assign]
+        space.translate = lambda progress=None, *, wait=True: None  # type: ignore[method-assign]
         space.poll = lambda: False  # type: ignore[method-assign]
         return space
 
