@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -51,7 +52,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point; Ctrl-C ends with status 130."""
+    """Entry point; Ctrl-C ends with status 130 and SIGTERM with 143, guests and sockets closed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         cli(prog_name="denali-py", standalone_mode=False)
     except click.ClickException as error:

@@ -81,12 +81,12 @@ def survey(
         asked: told from time to time how many guests have been asked.
     """
     results = bytearray()
-    probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]
     before = footprint()
     begin = time.perf_counter_ns()
     guests = kernel.spawn(image, count=count, memory=memory)
     spawn_ns = time.perf_counter_ns() - begin
     first_guest_s = since_process_start()
+    probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]
     for name, value in (("first", guests[0].number), ("count", count), ("port", HTTP)):
         probe.write(f"{_PROBE}.{name}", value.to_bytes(8, "little"))
     begin = time.perf_counter_ns()
