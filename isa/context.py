@@ -29,7 +29,8 @@ CONTEXT = np.dtype(
     ],
     align=True,
 )
-assert CONTEXT.itemsize <= 650 and CONTEXT.itemsize % 8 == 0
+assert CONTEXT.itemsize <= 650
+assert CONTEXT.itemsize % 8 == 0
 
 # One per (image, memory size): the address space that its guests share, and its translation.
 SPACE = np.dtype(

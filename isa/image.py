@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,7 +143,7 @@ class Image:
         )
 
     def line_at(self, pc: int) -> tuple[str, int] | None:
-        """Source file and line of the instruction at `pc`, from the image's DWARF line table; None where it has none."""
+        """Source file and line of the instruction at `pc`, from the DWARF line table; None where it has none."""
         index = bisect_right(self._lines, pc, key=lambda row: row[0]) - 1
         if index < 0 or not self.text_start <= pc < self.text_end:
             return None
@@ -232,7 +233,7 @@ def _split(segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
     if not segments:
         raise BadImage("nothing to load")
     ordered = sorted(segments)
-    for low, high in zip(ordered, ordered[1:], strict=False):
+    for low, high in pairwise(ordered):
         if low.end > high.start:
             raise BadImage(f"segments at {low.start:#x} and {high.start:#x} overlap")
     read_only = [s for s in ordered if not s.writable]

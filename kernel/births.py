@@ -79,9 +79,14 @@ class Batches:
     def add(self, first: int, count: int, birth: Birth) -> None:
         """Note that guests `first`, `first + 1`, … have this birth."""
         if count:
-            self._firsts.append(first)
-            self._ends.append(first + count)
             self._births.append(birth)
+            self._firsts.append(first)
+            self._ends.append(first + count)  # last, since other threads read: `end` covers only what is complete
+
+    @property
+    def end(self) -> int:
+        """The number after the last that is noted here; what native code has just made may not be yet."""
+        return self._ends[-1] if self._ends else 0
 
     def birth(self, number: int) -> Birth:
         """The birth of a guest.

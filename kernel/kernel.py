@@ -159,7 +159,7 @@ class Kernel:
 
     def guests(self) -> list[Guest]:
         """Those that live."""
-        states = self.tables.guests["state"][: int(self.tables.record["count"][0])]
+        states = self.tables.guests["state"][: self._runner.batches.end]
         numbers = np.flatnonzero((states >= State.HELD) & (states <= State.IDLE))
         return [self.guest(number) for number in numbers.tolist()]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 
+import arithmetic_guests as guests
 import exact
-import floats
 import numpy as np
 import pytest
 from engines import ENGINES
@@ -50,7 +50,7 @@ def operands_of(kind: str) -> list[int]:
     return edges(exact.DOUBLE)
 
 
-def rows(one: floats.Instruction, most: int) -> list[tuple[int, ...]]:
+def rows(one: guests.Instruction, most: int) -> list[tuple[int, ...]]:
     """All combinations of edges, or as many of them as `most`, always the same."""
     columns = [operands_of(kind) for kind in one.operands]
     if one.name == "fcvt.s.d":
@@ -64,14 +64,14 @@ def rows(one: floats.Instruction, most: int) -> list[tuple[int, ...]]:
     return [tuple(generator.choice(column) for column in columns) for _ in range(most)]
 
 
-def check(engine: str, one: floats.Instruction, named: str, mode: int, most: int) -> list[str]:
+def check(engine: str, one: guests.Instruction, named: str, mode: int, most: int) -> list[str]:
     """Complaints about `one` with the rounding mode `mode`, named by the instruction or (named "dyn") in frm."""
     given = rows(one, most)
-    frm = mode if named == floats.DYNAMIC else (mode + 1) % 5  # what the instruction names overrules frm
-    table = floats.apply(engine, one, named, np.array(given, np.uint64).reshape(len(given), -1), frm)
+    frm = mode if named == guests.DYNAMIC else (mode + 1) % 5  # what the instruction names overrules frm
+    table = guests.apply(engine, one, named, np.array(given, np.uint64).reshape(len(given), -1), frm)
     wrong: list[str] = []
     for operands, (bits, flags) in zip(given, table.tolist(), strict=True):
-        answer = floats.expected(one, operands, mode)
+        answer = guests.expected(one, operands, mode)
         if (bits, flags) != answer:
             shown = ", ".join(f"{bits:#018x}" for bits in operands)
             wrong.append(f"{one.name}({shown}) {named} {mode}: {bits:#x} {flags:#x}, not {answer[0]:#x} {answer[1]:#x}")
@@ -79,11 +79,11 @@ def check(engine: str, one: floats.Instruction, named: str, mode: int, most: int
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", floats.INSTRUCTIONS)
+@pytest.mark.parametrize("name", guests.INSTRUCTIONS)
 def test_edges_are_as_exact_arithmetic_has_them(name: str, engine: str) -> None:
-    one = floats.INSTRUCTIONS[name]
+    one = guests.INSTRUCTIONS[name]
     most = MOST[engine] // (5 if one.rounds else 1)
-    named = [(mode, number) for number, mode in enumerate(floats.MODES)] + [(floats.DYNAMIC, n) for n in range(5)]
+    named = [(mode, number) for number, mode in enumerate(guests.MODES)] + [(guests.DYNAMIC, n) for n in range(5)]
     wrong: list[str] = []
     for mode, number in named if one.rounds else [("", 0)]:
         wrong += check(engine, one, mode, number, most)

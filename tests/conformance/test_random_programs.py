@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-import programs
 import pytest
+import shaped
 from engines import ENGINES, Outcome, Start, guests, run
 from toolchain import linux_output
 
@@ -18,7 +18,7 @@ CUTS = 40  # places where each program is stopped
 ROUNDS = 60  # runs in short turns, so that the places where it stops become hot
 
 
-def finished(engine: str, program: programs.Program) -> Outcome:
+def finished(engine: str, program: shaped.Program) -> Outcome:
     outcome = run(engine, program.image, fuel=ENOUGH, private_size=PRIVATE_SIZE)
     assert (outcome.status, outcome.cause) == (Status.TRAP, Cause.ENVIRONMENT_CALL), (
         f"{outcome.cause!r} {outcome.pc:#x}"
@@ -27,18 +27,18 @@ def finished(engine: str, program: programs.Program) -> Outcome:
 
 
 def check_against_qemu(seed: int) -> None:
-    program = programs.make(seed)
+    program = shaped.make(seed)
     expected = linux_output(program.elf)
     for engine in ENGINES:
-        mine = finished(engine, program).memory[: programs.SIZE]
+        mine = finished(engine, program).memory[: shaped.SIZE]
         assert len(mine) == len(expected)
-        wrong = [n for n in range(0, programs.SIZE, 8) if mine[n : n + 8] != expected[n : n + 8]]
+        wrong = [n for n in range(0, shaped.SIZE, 8) if mine[n : n + 8] != expected[n : n + 8]]
         shown = [f"{n:#x}: {mine[n : n + 8][::-1].hex()} not {expected[n : n + 8][::-1].hex()}" for n in wrong[:4]]
         assert not wrong, f"seed {seed}, {engine}: " + "; ".join(shown)
 
 
 def check_stops(seed: int, cuts: int = CUTS) -> None:
-    program = programs.make(seed)
+    program = shaped.make(seed)
     length = ENOUGH - finished("interpreter", program).fuel
     generator = random.Random(seed)
     fuels = sorted({length, length + 1, 1, *(generator.randrange(length) for _ in range(cuts))})
@@ -52,7 +52,7 @@ def check_stops(seed: int, cuts: int = CUTS) -> None:
 
 
 def check_turns(seed: int) -> None:
-    program = programs.make(seed)
+    program = shaped.make(seed)
     expected = finished("interpreter", program)
     generator = random.Random(seed)
     with guests("translated", program.image, private_size=PRIVATE_SIZE) as start:

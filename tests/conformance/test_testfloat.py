@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import floats
+import arithmetic_guests as guests
 import numpy as np
 import pytest
 
@@ -28,7 +28,7 @@ FUNCTIONS = {
     "f32_to_f64": "fcvt.d.s",
     "f64_to_f32": "fcvt.s.d",
 }
-CASES = [(f, mode) for f, name in FUNCTIONS.items() for mode in range(5 if floats.INSTRUCTIONS[name].rounds else 1)]
+CASES = [(f, mode) for f, name in FUNCTIONS.items() for mode in range(5 if guests.INSTRUCTIONS[name].rounds else 1)]
 HEX = np.zeros(256, np.uint64)
 HEX[list(b"0123456789ABCDEF")] = np.arange(16, dtype=np.uint64)
 
@@ -79,12 +79,12 @@ def in_register(kind: str, type_name: str, values: Words) -> Words:
 @pytest.mark.parametrize("engine", ["interpreter", "translated"])
 @pytest.mark.parametrize(("function", "mode"), CASES)
 def test_testfloat_finds_nothing(function: str, mode: int, engine: str) -> None:
-    one = floats.INSTRUCTIONS[FUNCTIONS[function]]
+    one = guests.INSTRUCTIONS[FUNCTIONS[function]]
     source, _, target = function.partition("_to_")
     total, wrong = 0, list[str]()
     for *operands, result, flags in cases(function, mode):
         given = np.stack([in_register(k, source, o) for k, o in zip(one.operands, operands, strict=True)], axis=1)
-        found = floats.apply(engine, one, floats.MODES[mode] if one.rounds else "", given)
+        found = guests.apply(engine, one, guests.MODES[mode] if one.rounds else "", given)
         expected = np.stack([in_register(one.result, target, result), flags], axis=1)
         total += len(expected)
         for row in np.flatnonzero((found != expected).any(axis=1))[:8]:

@@ -1,0 +1,96 @@
+"""curl reaches every guest at its own loopback address, and is told at once when there is none."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from denali import Guest, Kernel, load
+from denali.isa.virtual import loopback_of
+
+CURL = shutil.which("curl")
+needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed: apt-get install curl")
+
+
+class Site(NamedTuple):
+    kernel: Kernel
+    guests: list[Guest]
+    port: int
+
+    def url(self, number: int) -> str:
+        return f"http://{IPv4Address(loopback_of(number))}:{self.port}/"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def site(kernel: Kernel, examples: Path) -> Site:
+    guests = kernel.spawn(load(examples / "hello.py"), count=500)
+    port = free_port()
+    kernel.publish(port)
+    return Site(kernel, guests, port)
+
+
+def curl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["curl", "--silent", "--show-error", "--max-time", "20", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_curl
+def test_two_thousand_requests_to_random_guests_at_fifty_at_a_time_succeed(site: Site) -> None:
+    numbers = random.Random(1).choices([guest.number for guest in site.guests], k=2000)
+
+    def ask(number: int) -> str:
+        done = curl(site.url(number))
+        return "right" if done.stdout.startswith(f"Hello from guest {number} at ") else f"{done.stdout}{done.stderr}"
+
+    with ThreadPoolExecutor(50) as pool:
+        assert Counter(pool.map(ask, numbers)) == {"right": 2000}
+
+
+@needs_curl
+def test_who_is_not_there_is_refused_at_once(site: Site) -> None:
+    dead, deaf = site.guests[7], site.kernel.spawn(load(Path(__file__).parent / "deaf.py"))[0]
+    dead.kill()
+    for number in (dead.number, deaf.number, len(site.guests) + 1000):
+        begin = time.monotonic()
+        done = curl(site.url(number))
+        assert done.returncode in (7, 56), done  # 7: could not connect, 56: connection reset
+        assert time.monotonic() - begin < 5
+    assert curl(site.url(site.guests[8].number)).returncode == 0
+
+
+@needs_curl
+def test_who_dies_while_a_client_waits_resets_it_at_once(site: Site) -> None:
+    silent = site.kernel.spawn(load(Path(__file__).parent / "silent.py"))[0]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(curl, site.url(silent.number))
+        while silent.metrics()["frames_received"] < 2:  # the connection, and what it asks
+            assert not waiting.done()
+        silent.kill()
+        assert waiting.result(10).returncode == 56
+
+
+def test_a_port_in_use_is_a_clear_error(site: Site) -> None:
+    with pytest.raises(OSError, match=str(site.port)):
+        site.kernel.publish(site.port)
+
+
+def test_only_loopback_reaches_the_socket(site: Site) -> None:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{site.port:04X}")]
+    assert len(listening) == 1  # one socket for all guests
