@@ -92,7 +92,8 @@ def _pick(body: Body, space: Value) -> None:
     mode = body.value(f"lshr i32 {load(body, context_field(body, '%ctx', 'fcsr'), 'i32')}, 5")
     body.branch(body.value(f"icmp ugt i32 {mode}, 3"), "alone", "usual", likely=False)
     body.label("usual")
-    pc = load(body, context_field(body, "%ctx", "pc"))
+    pc = "%entered"
+    body.line(f"{pc} = load i64, ptr {context_field(body, '%ctx', 'pc')}")
     start, end = (load(body, space_field(body, space, name)) for name in ("text_start", "text_end"))
     offset, size = body.value(f"sub i64 {pc}, {start}"), body.value(f"sub i64 {end}, {start}")
     even = body.value(f"icmp eq i64 {body.value(f'and i64 {pc}, 1')}, 0")
@@ -126,9 +127,12 @@ def _run_unit(body: Body) -> None:
     status = load(body, context_field(body, "%ctx", "status"), "i32")
     body.branch(body.value(f"icmp eq i32 {status}, 0"), "go_on", "out")
     body.label("go_on")
-    cases = {Unwound.DISPATCH: "again", Unwound.FINISH: "finish"}
+    cases = {Unwound.DISPATCH: "short", Unwound.FINISH: "finish"}
     listed = " ".join(f"i64 {int(reason)}, label %{block}" for reason, block in cases.items())
     body.line(f"switch i64 {slots[0]}, label %hand_back [ {listed} ]")
+    body.label("short")  # the very unit that ran on an empty stack found it short: only the interpreter gets further
+    now = load(body, context_field(body, "%ctx", "pc"))
+    body.branch(body.value(f"icmp eq i64 {now}, %entered"), "hand_back", "again", likely=False)
     for block, then in (("finish", "alone"), ("hand_back", "interpret")):
         body.label(block)
         left = load(body, context_field(body, "%ctx", "fuel"))

@@ -310,6 +310,8 @@ def _check(image: Image, private_size: int) -> None:
     """
     if not image.ro_start <= image.text_start <= image.text_end <= image.ro_end:
         raise ValueError(f"{image.name}: text lies outside the read-only bytes")
+    if image.text_start % 2:
+        raise ValueError(f"{image.name}: text begins at the odd address {image.text_start:#x}")
     if image.ro_start < 4096 or not image.ro_end <= image.private_start or image.private_start % 4096:
         raise ValueError(f"{image.name}: private memory has to begin at a page behind the read-only bytes")
     if private_size % 8 or private_size < image.footprint + REGISTERS.itemsize:

@@ -176,6 +176,8 @@ def _from_elf(content: bytes, name: str) -> Image:
     if not code:
         raise BadImage("no executable segment that is not writable")
     text_start, text_end = _extent(code)
+    if text_start % 2:
+        raise BadImage(f"text begins at the odd address {text_start:#x}; instructions have even ones")
     entry = int(elf["e_entry"])
     if not text_start <= entry < text_end or entry % 2:
         raise BadImage(f"entry {entry:#x} is not in its text [{text_start:#x}, {text_end:#x})")

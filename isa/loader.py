@@ -1,7 +1,7 @@
 """Bring a relocatable ELF object into memory: one mapping, filled while writable, then executable and never both.
 
 llvmlite's own loaders either place code out of reach of near calls or keep much per module; what our objects need is
-small: allocated sections one behind the other, a slot and a stub per external symbol, six relocations.
+small: allocated sections one behind the other, a slot and a stub per external symbol, seven relocations.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ EFFECTS = frozenset(
     }
 )
 WRITES = frozenset({Op.SET_X, Op.SET_F, Op.SET_STATUS, Op.JUMP})
+ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL})
 MAY_TRAP = frozenset({Op.LOAD, Op.STORE, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.VIRTUAL, Op.TRAP})
 SAME_WIDTH = frozenset(
     {
@@ -266,6 +267,8 @@ class Recorder:
     def _check(self, op: Op, values: tuple[Step, ...]) -> None:
         if op in SAME_WIDTH and len({v.width for v in values}) > 1:
             raise Refused(f"{op} of widths {[v.width for v in values]}: say low(), zext() or sext() first")
+        if op in ACCESSES and any(step.op in ACCESSES for step in self.steps):
+            raise Refused(f"{op} is a second access to memory: bounds are proven for one in each instruction")
         if op in MAY_TRAP and self.effect is not None:
             raise Refused(f"{op} can trap and comes after {self.effect}: do what can trap first, then write")
         if op in READS and self.effect in WRITES:

@@ -53,7 +53,7 @@ class Event(enum.IntFlag):
     FRAME = 1  # a frame waits
     TIMER = 2  # the time given to idle has come
     STREAM = 4  # a host stream has something (gateway)
-    QUANTUM = 8  # the turn is about to end
+    QUANTUM = 8  # the turn is about to end; the kernel does not raise it yet
 
 
 STREAM_OPEN = np.dtype([("address", "<u4"), ("port", "<u4")])  # IPv4 address (host order) and port the client dialled

@@ -56,3 +56,7 @@ def test_a_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
 
 def test_there_is_documentation_to_run() -> None:
     assert any(page.name == "tutorial.md" for page in PAGES)
+
+
+def test_the_readme_shows_the_first_example_as_it_is() -> None:
+    assert (ROOT / "examples" / "hello.py").read_text() in (ROOT / "README.md").read_text()

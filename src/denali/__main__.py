@@ -46,7 +46,7 @@ def cli() -> None:
 
     \b
     denali-py spawn --count 5000            five thousand web servers, each at its own address
-    denali-py run examples/primes.py        one guest, in the foreground
+    denali-py run service.py                one guest, in the foreground
     denali-py COMMAND --help                options and examples of a command
     """
 

@@ -23,7 +23,7 @@ STOPPED = {
     "memory_filler": "inside its own event handler",  # it filled its registers page too, the handler's address in it
     "null": "load access fault at 0x0",
     "spoof": None,
-    "wild_jump": "fault",
+    "wild_jump": "which is not executable",
     "wild_load": "load access fault",
     "wild_store": "store access fault",
 }

@@ -75,9 +75,9 @@ def _programs() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from denali.isa.cache import folder
+    from ..isa.cache import Cache
 
-    place = folder()
+    place = Cache().folder
     try:
         place.mkdir(parents=True, exist_ok=True)
         writable = os.access(place, os.W_OK)

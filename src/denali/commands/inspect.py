@@ -49,10 +49,10 @@ def _lines(image: Image, show: str, function: str | None, memory: int | None) ->
     if show == "ops":
         return _ops(image, function)
     from ..isa import compile as translation
-    from ..kernel.kernel import private_size_for
+    from ..kernel.births import private_size
 
     inspect_depth = translation.inspect_llvm if show == "llvm" else translation.inspect_asm
-    return [inspect_depth(image, private_size_for(image, memory), function)]
+    return [inspect_depth(image, private_size(image, memory), function)]
 
 
 def _map(image: Image) -> Iterator[str]:

@@ -12,7 +12,7 @@ from ._terminal import INTERRUPTED, TRAPPED, Bytes, one_line_errors, spinner
 
 @click.command()
 @click.argument("program", type=click.Path(path_type=Path))
-@click.option("--memory", type=Bytes(), help="Private memory, e.g. 64K. Default: what the image asks for.")
+@click.option("--memory", type=Bytes(), help="Private memory, e.g. 64K. Default: its data and 64K of stack.")
 @click.option("--fuel", type=click.IntRange(1), help="Instructions it may execute in all. Default: no limit.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Let this port of the host lead to port 80 of the guest.")
 def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -> None:
@@ -22,7 +22,7 @@ def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -
     70, a file that cannot run one line and status 2, Ctrl-C status 130.
 
     \b
-    denali-py run examples/primes.py
+    denali-py run examples/hostile/null.py
     denali-py run prog.elf --memory 1M --fuel 1000000000
     denali-py run examples/hello.py --port 8080
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.argument("program", default=NEWCOMER, type=click.Path(path_type=Path))
 @click.option("-n", "--count", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Guests.")
 @click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
-@click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: what the image asks for.")
+@click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and 64K of stack.")
 @click.option("--duration", type=float, help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
@@ -49,23 +50,22 @@ def spawn(
     with kernel, one_line_errors():
         with spinner(f"spawning {count:,} guests") as say:
             report = survey(kernel, image, count, memory=memory, asked=lambda n: say(f"{n:,} of {count:,} asked"))
-        if not once:
+        if once:
+            _show(report, as_json, None)
+        else:
             kernel.publish(port)
-        _show(report, as_json, None if once else port)
-        if not once:
-            _serve(kernel, duration)
+            with suppress(KeyboardInterrupt):
+                _show(report, as_json, port)
+                _serve(kernel, duration)
     sys.exit(0 if report.failed == 0 else 1)
 
 
 def _serve(kernel: Kernel, duration: float | None) -> None:
     """Wait for Ctrl-C, or for `duration` seconds; say what stops meanwhile."""
     deadline = time.monotonic() + (duration if duration is not None else float("inf"))
-    try:
-        while (left := deadline - time.monotonic()) > 0:
-            for guest in kernel.stopped(timeout=min(0.25, left)):
-                click.echo(guest.message or f"guest {guest.number} exited with {guest.exit_status}", err=True)
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+    while (left := deadline - time.monotonic()) > 0:
+        for guest in kernel.stopped(timeout=min(0.25, left)):
+            click.echo(guest.message or f"guest {guest.number} exited with {guest.exit_status}", err=True)
 
 
 def _show(report: Report, as_json: bool, port: int | None) -> None:

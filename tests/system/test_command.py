@@ -1,0 +1,182 @@
+"""The command: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from denali.isa.image import FILE_LIMIT
+
+COMMAND = [sys.executable, "-m", "denali"]
+
+
+def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def service(folder: Path, body: str) -> Path:
+    file = folder / "service.py"
+    file.write_text(f"from denali.libos import machine\n\n\ndef main() -> int:\n{body}")
+    return file
+
+
+def test_the_console_is_our_output_and_the_exit_status_ours(tmp_path: Path) -> None:
+    done = run("run", service(tmp_path, '    machine.console(b"one\\ntwo\\n")\n    return 300\n'))
+    assert (done.stdout, done.returncode) == ("one\ntwo\n", 300 & 0xFF)
+
+
+def test_a_long_console_is_whole(tmp_path: Path) -> None:
+    body = '    for _ in range(20000):\n        text = b"0123456789abcdef\\n"\n        done = machine.console(text)\n'
+    body += "        while done < 17:\n            machine.yield_()\n"
+    body += "            done += machine.console(text[done:])\n    return 0\n"
+    done = run("run", service(tmp_path, body))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0123456789abcdef\n" * 20000
+
+
+def test_a_trap_is_a_message_and_status_70(examples: Path) -> None:
+    done = run("run", examples / "hostile" / "null.py")
+    assert done.returncode == 70
+    assert "guest 1 (null): load access fault at 0x0" in done.stderr
+    assert "null.py:" in done.stderr
+    assert done.stdout == ""
+
+
+def test_fuel_is_a_limit_for_life(examples: Path) -> None:
+    done = run("run", examples / "hostile" / "endless_loop.py", "--fuel", "1000000")
+    assert done.returncode == 70
+    assert "used up its 1,000,000 instructions" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not an ELF file"),
+        (b"hello", "not an ELF file"),
+        (b"\x7fELF" + bytes(100), "damaged"),
+        (Path("/bin/true").read_bytes(), "64-bit little-endian RISC-V"),
+    ],
+    ids=["empty", "text", "truncated", "another machine's"],
+)
+def test_what_is_no_image_is_one_line_and_status_2(content: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.elf"
+    file.write_bytes(content)
+    done = run("run", file)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("denali-py: ")]) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_too_large_to_be_an_image_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "large.elf"
+    with file.open("wb") as sparse:
+        sparse.truncate(FILE_LIMIT + 1)
+    assert run("run", file).returncode == 2
+
+
+def test_a_service_that_cannot_compile_names_file_and_line(tmp_path: Path) -> None:
+    done = run("run", service(tmp_path, "    return undefined\n"))
+    assert done.returncode == 2
+    assert "service.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_status_2() -> None:
+    assert run("run", "nowhere.elf").returncode == 2
+
+
+def test_spawn_tells_machines_everything_on_stdout() -> None:
+    done = run("spawn", "--count", "50", "--once", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["guests"], report["answered"], report["failed"]) == (50, 50, 0)
+    assert report["first_guest_s"] > 0
+    assert report["spawn_ns_per_guest"] > 0
+    assert report["bytes_per_guest"] > 0
+    assert report["requests_per_second"] > 0
+    assert 0 < report["latency_us"]["p50"] <= report["latency_us"]["p99"]
+
+
+def test_spawn_of_a_service_that_does_not_answer_fails(examples: Path) -> None:
+    done = run("spawn", examples / "hostile" / "null.py", "--count", "3", "--once", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["failed"] == 3
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_spawn_serves_until_it_is_told_to_stop(number: signal.Signals, status: int) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [*COMMAND, "spawn", "--count", "5", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        for line in serving.stdout:
+            if "curl http://" in line:
+                break
+        with socket.create_connection(("127.1.0.5", port), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+            assert b"Hello from guest 5" in b"".join(iter(lambda: client.recv(4096), b""))
+        serving.send_signal(number)
+        serving.communicate(timeout=20)
+        assert serving.returncode == status
+    assert _nobody_listens(port)
+
+
+def _nobody_listens(port: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.1.0.5", port)) != 0:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("show", ["map", "ops", "llvm", "asm"])
+def test_inspect_shows_each_depth(show: str, examples: Path) -> None:
+    done = run("inspect", examples / "hostile" / "null.py", f"--show={show}")
+    assert done.returncode == 0, done.stderr
+    assert {"map": "functions:", "ops": "null.main", "llvm": "define", "asm": "ret"}[show] in done.stdout
+
+
+def test_inspect_of_a_function_that_is_not_there_lists_where_to_look(examples: Path) -> None:
+    done = run("inspect", examples / "hostile" / "null.py", "--show=ops", "--function", "nothing")
+    assert done.returncode == 2
+    assert "--show=map" in done.stderr
+
+
+def test_doctor_is_content_with_a_host_that_passes_these_tests() -> None:
+    done = run("doctor", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ready"] is True
+
+
+def test_manual_explains_and_suggests() -> None:
+    assert "divu" in run("manual", "divu").stdout
+    done = run("manual", "divuu")
+    assert done.returncode == 2
+    assert "divu" in done.stderr
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    for name in ("spawn", "run", "build", "cc", "inspect", "manual", "bench", "doctor"):
+        assert f"denali-py {name}" in run(name, "--help").stdout
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m denali manual | head -n 1"], capture_output=True, text=True, check=False,
+        env={**os.environ},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
