@@ -51,9 +51,14 @@ def cli() -> None:
     """
 
 
+def _terminated(number: int, frame: object) -> None:
+    """End as Ctrl-C does, by leaving every `with` block."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point; Ctrl-C ends with status 130 and SIGTERM with 143, guests and sockets closed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         cli(prog_name="denali-py", standalone_mode=False)
     except click.ClickException as error:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal, TypedDict, Unpack
 
 from . import libos
 from .isa.image import Image
@@ -53,6 +54,14 @@ def load_all(path: str | os.PathLike[str], services: Iterable[str], progress: Pr
     return image
 
 
+class Limits(TypedDict, total=False):
+    """Sizes of a kernel; `kernel.kernel.Kernel` says what they mean."""
+
+    capacity: int
+    frames: int
+    packets: int
+
+
 class Kernel(IsolationKernel):
     """An isolation kernel whose guests can be reached from the host: guest 0 is the gateway.
 
@@ -64,7 +73,12 @@ class Kernel(IsolationKernel):
     """
 
     def __init__(
-        self, *, clock: str = "real", gateway: bool = True, progress: Progress | None = None, **limits: int
+        self,
+        *,
+        clock: Literal["real", "virtual"] = "real",
+        gateway: bool = True,
+        progress: Progress | None = None,
+        **limits: Unpack[Limits],
     ) -> None:
         image = service("gateway", progress) if gateway else None
         super().__init__(clock=clock, gateway=image, **limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ class Rejected(click.ClickException):
         click.echo(f"denali-py: {self.format_message()}", err=True)
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # older releases are not generic
     """A number of bytes: 65536, 64K, 1M, 2G."""
 
     name = "size"
@@ -42,7 +42,7 @@ class Bytes(click.ParamType):
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Generator[None]:
     """Turn what a bad file or an impossible wish causes into `Rejected`."""
     from .. import BadImage, CompileError
 
@@ -53,7 +53,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def spinner(first: str) -> Iterator[Callable[[str], None]]:
+def spinner(first: str) -> Generator[Callable[[str], None]]:
     """A spinner with a text on a terminal; elsewhere a line from time to time."""
     from rich.console import Console
 
