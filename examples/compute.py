@@ -56,6 +56,8 @@ def answer() -> None:
             return
         http.integer(primes(limit))
         http.text(b"\n")
+    elif http.get(b"/"):
+        http.text(b"ask for /primes/1000000 or /mandelbrot\n")
 
 
 def main() -> None:

@@ -56,7 +56,9 @@ def known(i: int) -> bool:
 
 def answer() -> None:
     """Look up, keep or drop the value of a key."""
-    if http.put(b"/*"):
+    if http.get(b"/"):
+        http.text(b"PUT, GET or DELETE a key: /greeting\n")
+    elif http.put(b"/*"):
         keep(find())
     elif http.get(b"/*"):
         i = find()
