@@ -55,9 +55,11 @@ _WORDS = {
 }
 
 
-def place(image: Image, pc: int) -> str:
-    """`pc 0x10234 in hello.handler (hello.py:12)`, as far as the image knows."""
+def place(image: Image, pc: int, caller: int = 0) -> str:
+    """`pc 0x10234 in hello.handler (hello.py:12)`, as far as known; `caller` (x1) helps where pc has no line."""
     line = image.line_at(pc)
+    if line is None and caller and image.line_at(caller - 1) is not None:
+        return f"{place(image, pc)}, called at {place(image, caller - 1)}"
     where = f" ({line[0].rsplit('/', 1)[-1]}:{line[1]})" if line else ""
     known = image.text_start <= pc < image.text_end and image.functions
     return f"pc {pc:#x}" + (f" in {image.function_at(pc)}" if known else "") + where
@@ -69,7 +71,9 @@ def _service_name(word: int | None) -> str:
     return f" ({Service(number).name.lower()})" if word and number in set(Service) else ""
 
 
-def describe(number: int, image: Image, cause: int, value: int, pc: int, text: str = "", *, handling: bool) -> str:
+def describe(
+    number: int, image: Image, cause: int, value: int, pc: int, text: str = "", *, handling: bool, caller: int = 0
+) -> str:
     """One line for a guest that was stopped by a trap; `text` is what a failed guest said."""
     if cause not in set(Cause):
         what = f"unknown trap {cause}, value {value:#x}"
@@ -80,7 +84,7 @@ def describe(number: int, image: Image, cause: int, value: int, pc: int, text: s
     if cause == Cause.DEVICE:
         what += _service_name(_word_at(image, pc))
     inside = ", inside its own event handler" if handling else ""
-    return f"guest {number} ({image.name}): {what}{inside}: {place(image, pc)}"
+    return f"guest {number} ({image.name}): {what}{inside}: {place(image, pc, caller)}"
 
 
 def _word_at(image: Image, pc: int) -> int | None:

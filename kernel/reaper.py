@@ -57,7 +57,8 @@ def _message(tables: Tables, batches: Batches, number: int, end: End) -> str | N
     said = ""
     if cause == Cause.FAILED:
         said = _said(tables, birth.image, int(record["first_frame"]), value, int(record["exit_status"]))
-    return faults.describe(number, birth.image, cause, value, pc, said, handling=bool(record["handling"]))
+    caller, handling = int(context["x"][1]), bool(record["handling"])
+    return faults.describe(number, birth.image, cause, value, pc, said, handling=handling, caller=caller)
 
 
 def _said(tables: Tables, image: Image, first_frame: int, address: int, count: int) -> str:

@@ -69,6 +69,7 @@ def survey(
     count: int,
     *,
     memory: int | None = None,
+    fuel: int | None = None,
     asked: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Spawn `count` guests of `image` in `kernel` and ask each of them once over the virtual network.
@@ -78,12 +79,13 @@ def survey(
         image: a service that speaks HTTP on port 80.
         count: how many guests.
         memory: bytes of private memory each; None: what the kernel gives by default.
+        fuel: instructions in the life of each; None: no limit.
         asked: told from time to time how many guests have been asked.
     """
     results = bytearray()
     before = footprint()
     begin = time.perf_counter_ns()
-    guests = kernel.spawn(image, count=count, memory=memory)
+    guests = kernel.spawn(image, count=count, memory=memory, fuel=fuel)
     spawn_ns = time.perf_counter_ns() - begin
     first_guest_s = since_process_start()
     probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]

@@ -56,7 +56,7 @@ def test_a_hostile_service_harms_only_itself(name: str, kernel: Kernel, examples
     kernel.kill(*villains)
 
 
-@pytest.mark.parametrize("name", ["null", "wild_load", "wild_store", "endless_recursion"])
+@pytest.mark.parametrize("name", ["null", "wild_load", "wild_store", "bad_device", "endless_recursion"])
 def test_the_message_names_function_file_and_line(name: str, kernel: Kernel, examples: Path) -> None:
     villain = kernel.spawn(load(examples / "hostile" / f"{name}.py"))[0]
     assert kernel.wait([villain], timeout=60)

@@ -25,11 +25,19 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.option("-n", "--count", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Guests.")
 @click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
 @click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and 64K of stack.")
+@click.option("--fuel", type=click.IntRange(1), help="Instructions in a guest's life, as for run. Default: no limit.")
 @click.option("--duration", type=float, help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
 def spawn(
-    program: Path, count: int, port: int, memory: int | None, duration: float | None, once: bool, as_json: bool
+    program: Path,
+    count: int,
+    port: int,
+    memory: int | None,
+    fuel: int | None,
+    duration: float | None,
+    once: bool,
+    as_json: bool,
 ) -> None:
     """Spawn guests of PROGRAM, a Python service or an ELF image; by default a web server that says hello.
 
@@ -49,7 +57,9 @@ def spawn(
         kernel = Kernel(progress=say)
     with kernel, one_line_errors():
         with spinner(f"spawning {count:,} guests") as say:
-            report = survey(kernel, image, count, memory=memory, asked=lambda n: say(f"{n:,} of {count:,} asked"))
+            report = survey(
+                kernel, image, count, memory=memory, fuel=fuel, asked=lambda n: say(f"{n:,} of {count:,} asked")
+            )
         if once:
             _show(report, as_json, None)
         else:
