@@ -90,7 +90,7 @@ def test_a_port_in_use_is_a_clear_error(site: Site) -> None:
         site.kernel.publish(site.port)
 
 
-def test_only_loopback_reaches_the_socket(site: Site) -> None:
+def test_one_listening_socket_serves_all_guests(site: Site) -> None:
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{site.port:04X}")]
-    assert len(listening) == 1  # one socket for all guests
+    assert len(listening) == 1
