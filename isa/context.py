@@ -24,6 +24,7 @@ CONTEXT = np.dtype(
         ("reserved_value", "<u8"),
         ("guest", "<u4"),  # number of this guest
         ("fcsr", "<u4"),
+        ("tlb", "<u8"),  # host address of the guest's `TLB` while its virtual MMU is on, else zero
         ("x", "<u8", 32),  # x[0] stays zero
         ("f", "<u8", 32),
     ],
@@ -31,6 +32,35 @@ CONTEXT = np.dtype(
 )
 assert CONTEXT.itemsize <= 650
 assert CONTEXT.itemsize % 8 == 0
+
+# What the virtual MMU of a guest knows, when it is on: this header, and `ENTRY` records directly behind it.
+TLB = np.dtype(
+    [
+        ("mask", "<u8"),  # entries - 1; their number is a power of two, at least two
+        ("wired_start", "<u8"),  # guest addresses [start, start + size) of private memory that need no entry and stay
+        ("wired_size", "<u8"),  # ... what they are without the virtual MMU: readable, writable, executable
+        ("window_start", "<u8"),  # guest addresses [start, start + size), all of them wired or bound for reading and
+        ("window_size", "<u8"),  # ... writing, and all at this addend: one check for many pages
+        ("window_addend", "<u8"),
+        ("misses", "<u8"),  # counted by the kernel
+        ("changes", "<u8"),  # ... entries written or dropped
+    ],
+    align=True,
+)
+assert TLB.itemsize == 64
+
+# A secure binding of one page, at index (address >> 12) & mask. A tag is the page's guest address where that right is
+# given, else all ones. Who may write may read. No page of the image's read-only bytes or of wired memory is bound.
+ENTRY = np.dtype(
+    [
+        ("read", "<u8"),
+        ("write", "<u8"),
+        ("execute", "<u8"),
+        ("addend", "<u8"),  # host address - guest address, modulo 2**64
+    ],
+    align=True,
+)
+assert ENTRY.itemsize == 32
 
 # One per (image, memory size): the address space that its guests share, and its translation.
 SPACE = np.dtype(

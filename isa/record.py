@@ -106,9 +106,11 @@ class Cause(enum.IntEnum):
     MISALIGNED_STORE = 6
     STORE = 7
     ENVIRONMENT_CALL = 8
-    TLB_MISS = 16  # value: the address that has no entry
+    MISS_READ = 16  # the virtual MMU is on; value: the first address that has no binding with this right
     DEVICE = 17  # a virtual instruction with an argument its device refuses; value: that argument
     FAILED = 18  # the guest said so itself (`fail`): a raise, an assertion, a bad index; value: the message's address
+    MISS_WRITE = 19
+    MISS_EXECUTE = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)

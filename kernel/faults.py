@@ -31,7 +31,9 @@ HANDLERS: dict[Cause, Verdict] = {
     Cause.MISALIGNED_STORE: Verdict.UPCALL,
     Cause.STORE: Verdict.UPCALL,
     Cause.ENVIRONMENT_CALL: Verdict.UPCALL,
-    Cause.TLB_MISS: Verdict.UPCALL,
+    Cause.MISS_READ: Verdict.UPCALL,
+    Cause.MISS_WRITE: Verdict.UPCALL,
+    Cause.MISS_EXECUTE: Verdict.UPCALL,
     Cause.DEVICE: Verdict.UPCALL,
     Cause.FAILED: Verdict.STOP,  # the guest itself said that it is over
 }
@@ -49,7 +51,9 @@ _WORDS = {
     Cause.MISALIGNED_STORE: "misaligned atomic store at {value:#x}",
     Cause.STORE: "store access fault at {value:#x}",
     Cause.ENVIRONMENT_CALL: "ecall without a handler",
-    Cause.TLB_MISS: "no TLB entry for {value:#x}",
+    Cause.MISS_READ: "no TLB entry to read {value:#x}",
+    Cause.MISS_WRITE: "no TLB entry to write {value:#x}",
+    Cause.MISS_EXECUTE: "no TLB entry to execute {value:#x}",
     Cause.DEVICE: "a device refused the argument {value:#x}",
     Cause.FAILED: "failed",
 }
