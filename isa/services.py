@@ -30,6 +30,8 @@ DESCRIPTIONS = {
     Service.READ: "Gateway only: read from the stream rs2 >> 32 to the low 32 bits of rs2 bytes at rs1; rd = how many.",
     Service.WRITE: "Gateway only: write the low 32 bits of rs2 bytes at rs1 to the stream rs2 >> 32; rd = how many.",
     Service.CLOSE: "Gateway only: close the stream rs1; rs2 = 0 orderly, 1 reset, 2 half.",
+    Service.PEEK: "Copy from the frame that waits, from byte rs2 >> 32, to the low 32 bits of rs2 bytes at rs1.",
+    Service.GATHER: "Send a frame that lies in two parts, size << 32 | address in rs1 and rs2; rd as for v.send.",
 }
 
 for _service in Service:

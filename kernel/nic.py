@@ -1,7 +1,8 @@
 # pyright: basic
-"""The network card and the switch behind it: two verbs, no tables to learn or to poison.
+"""The network card and the switch behind it: three verbs, no tables to learn or to poison.
 
     send     a frame goes to the guest whose number its destination address spells; `Sent` says what became of it
+    peek     bytes of the frame that waits first, so that a guest needs no buffer for a whole one
     receive  the next frame that waits, cut to the buffer
 
 A MAC address is 02:00 and the IPv4 address, which is 10.1.0.0 plus the guest's number. A frame whose source, MAC or
@@ -24,10 +25,10 @@ from .pool import give, take
 from .records import NOBODY, PACKET, State, guest_at, packet_at, pool_at
 
 SHORTEST, LONGEST = 14, 1514
+HEADERS = 34  # of a frame in parts, the first part has these: the switch looks at them
 CREDIT, QUEUE = 128, 128  # at most, for an ordinary guest
 GATEWAY_CREDIT, GATEWAY_QUEUE = 16384, 16384
 _NETWORK = address_of(0)
-_IPV4_HEADER = 34
 _QUEUED, _NOBODY, _FULL = int(Sent.QUEUED), int(Sent.NOBODY), int(Sent.FULL)
 _DATA, _SIZE = offset_of(PACKET, "data"), PACKET.itemsize
 
@@ -61,7 +62,7 @@ def honest(number: int, frame: Any) -> bool:
     if frame[6] != 2 or frame[7] != 0 or _address(frame, 8) != own:
         return False
     if frame[12] == 8 and frame[13] == 0:
-        return len(frame) >= _IPV4_HEADER and _address(frame, 26) == own
+        return len(frame) >= HEADERS and _address(frame, 26) == own
     return True
 
 
@@ -84,14 +85,16 @@ def _has_room(kernel: Any, number: int, outstanding: int) -> bool:
 
 
 @native
-def _enqueue(kernel: Any, number: int, sender: int, frame: int, length: int) -> bool:
-    """Copy a frame into a buffer at the end of a guest's queue; False when there is no buffer."""
+def _enqueue(kernel: Any, number: int, sender: int, frame: int, length: int, rest: int, more: int) -> bool:
+    """Copy the two parts of a frame into a buffer at the end of a guest's queue; False when there is no buffer."""
     index = take(kernel.packets)
     if index < 0:
         return False
     packet, guest = packet_at(kernel, index), guest_at(kernel, number)
-    packet.next, packet.length, packet.sender = NOBODY, length, sender
-    copy(pool_at(kernel.packets).items + index * _SIZE + _DATA, frame, length)
+    packet.next, packet.length, packet.sender = NOBODY, length + more, sender
+    data = pool_at(kernel.packets).items + index * _SIZE + _DATA
+    copy(data, frame, length)
+    copy(data + length, rest, more)
     if guest.queue_head == NOBODY:
         guest.queue_head = index
     else:
@@ -99,14 +102,17 @@ def _enqueue(kernel: Any, number: int, sender: int, frame: int, length: int) -> 
     guest.queue_tail = index
     guest.queue_length += 1
     kernel.frames_switched += 1
-    kernel.bytes_switched += length
+    kernel.bytes_switched += length + more
     raise_event(kernel, number, FRAME)
     return True
 
 
 @native
-def send(kernel: Any, number: int, address: int, length: int) -> int:
-    """Send a frame that lies at a host address, for guest `number`; the answer is a number of `Sent`."""
+def send(kernel: Any, number: int, address: int, length: int, rest: int, more: int) -> int:
+    """Send a frame for guest `number`; the answer is a number of `Sent`.
+
+    `length` bytes of it, all headers among them, lie at one host address, `more` bytes at another.
+    """
     guest, frame = guest_at(kernel, number), bytes_at(address, length)
     if not honest(number, frame):
         guest.sent_spoofed += 1
@@ -116,20 +122,20 @@ def send(kernel: Any, number: int, address: int, length: int) -> int:
         guest.sent_to_nobody += 1
         return _NOBODY
     room = _has_room(kernel, receiver, 0 if guest.gateway else guest.outstanding)
-    if not (room and _has_credit(kernel, number) and _enqueue(kernel, receiver, number, address, length)):
+    if not (room and _has_credit(kernel, number) and _enqueue(kernel, receiver, number, address, length, rest, more)):
         guest.sent_to_full += 1
         guest_at(kernel, receiver).missed += 1
         return _FULL
     guest.outstanding += 1
     guest.frames_sent += 1
-    guest.bytes_sent += length
+    guest.bytes_sent += length + more
     return _QUEUED
 
 
 @native
 def inject(kernel: Any, number: int, address: int, length: int) -> int:
     """Put a frame from the host into a living guest's queue."""
-    if not (_has_room(kernel, number, 0) and _enqueue(kernel, number, NOBODY, address, length)):
+    if not (_has_room(kernel, number, 0) and _enqueue(kernel, number, NOBODY, address, length, address, 0)):
         guest_at(kernel, number).missed += 1
         return _FULL
     return _QUEUED
@@ -146,6 +152,17 @@ def _dequeue(kernel: Any, number: int) -> int:
     if packet.sender != NOBODY:
         guest_at(kernel, packet.sender).outstanding -= 1
     return index
+
+
+@native
+def peek(kernel: Any, number: int, address: int, start: int, size: int) -> int:
+    """Copy at most `size` bytes of the frame that waits first, from byte `start` on; how many, 0 when none waits."""
+    index = guest_at(kernel, number).queue_head
+    count = min(size, packet_at(kernel, index).length - start) if index != NOBODY else 0
+    if count <= 0:
+        return 0
+    copy(address, pool_at(kernel.packets).items + index * _SIZE + _DATA + start, count)
+    return count
 
 
 @native

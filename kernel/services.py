@@ -24,6 +24,7 @@ from .events import enabled
 from .records import NOBODY, Wish, guest_at, kernel_at
 
 LONGEST_MESSAGE = 1024
+_HALF = 0xFFFFFFFF
 _LAST_SHARED = int(Service.RETURN)
 _OPEN_SIZE = STREAM_OPEN.itemsize
 
@@ -57,7 +58,24 @@ def _send(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -
     if not nic.SHORTEST <= b <= nic.LONGEST:
         return _refuse(context, b)
     source = readable(address, space, a, b)
-    return nic.send(kernel, context.guest, source, b) if source else _refuse(context, a)
+    return nic.send(kernel, context.guest, source, b, source, 0) if source else _refuse(context, a)
+
+
+@native
+def _gather(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    length, more = (a >> 32) & _HALF, (b >> 32) & _HALF
+    if length < nic.HEADERS or length + more > nic.LONGEST:
+        return _refuse(context, a)
+    source, rest = readable(address, space, a & _HALF, length), readable(address, space, b & _HALF, more)
+    if not source or not rest:
+        return _refuse(context, b if source else a)
+    return nic.send(kernel, context.guest, source, length, rest, more)
+
+
+@native
+def _peek(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
+    target = writable(address, space, a, b & _HALF)
+    return nic.peek(kernel, context.guest, target, (b >> 32) & _HALF, b & _HALF) if target else _refuse(context, a)
 
 
 @native
@@ -89,12 +107,20 @@ def _return(kernel: Any, context: Any) -> int:
 
 
 @native
-def _shared(kernel: Any, address: int, context: Any, space: Any, number: int, a: int, b: int) -> int:
-    """The services that every guest has."""
+def _network(kernel: Any, address: int, context: Any, space: Any, number: int, a: int, b: int) -> int:
+    """The services of the network card."""
+    if number == Service.PEEK:
+        return _peek(kernel, address, context, space, a, b)
+    if number == Service.GATHER:
+        return _gather(kernel, address, context, space, a, b)
     if number == Service.SEND:
         return _send(kernel, address, context, space, a, b)
-    if number == Service.RECEIVE:
-        return _receive(kernel, address, context, space, a, b)
+    return _receive(kernel, address, context, space, a, b)
+
+
+@native
+def _shared(kernel: Any, address: int, context: Any, space: Any, number: int, a: int, b: int) -> int:
+    """The other services that every guest has."""
     if number == Service.CLOCK:
         return within_turn(kernel, context)
     if number == Service.IDLE:
@@ -138,6 +164,8 @@ def service(address: int, number: int, a: int, b: int) -> int:
     context = context_at(address)
     space = space_at(context.space)
     kernel = kernel_at(space.kernel)
+    if number == Service.SEND or number == Service.RECEIVE or number == Service.PEEK or number == Service.GATHER:
+        return _network(kernel, address, context, space, number, a, b)
     if 0 <= number <= _LAST_SHARED:
         return _shared(kernel, address, context, space, number, a, b)
     if number <= Service.CLOSE and number > 0 and guest_at(kernel, context.guest).gateway:

@@ -129,6 +129,18 @@ class Machine:
         self.sent.append(bytes(frame))
         return int(self.network(bytes(frame)))
 
+    def gather(self, head: memoryview, rest: memoryview) -> int:
+        """Hand the frame to the network."""
+        if len(head) < 34:
+            raise Failed(f"a first part of {len(head)} bytes: the headers, 34, must be in it")
+        return self.send(memoryview(bytes(head) + bytes(rest)))
+
+    def peek(self, buffer: memoryview, start: int) -> int:
+        """Copy of the first waiting frame, from `start` on, what fits."""
+        part = self.waiting[0][start:][: len(buffer)] if self.waiting else b""
+        buffer[: len(part)] = part
+        return len(part)
+
     def receive(self, buffer: memoryview) -> int:
         """Copy the next waiting frame, cut to the buffer's size."""
         if not self.waiting:

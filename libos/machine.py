@@ -38,7 +38,9 @@ class Machine(Protocol):
     def idle(self, until: int) -> None: ...
     def yield_(self) -> None: ...
     def send(self, frame: memoryview) -> int: ...
+    def gather(self, head: memoryview, rest: memoryview) -> int: ...
     def receive(self, buffer: memoryview) -> int: ...
+    def peek(self, buffer: memoryview, start: int) -> int: ...
     def console(self, data: memoryview) -> int: ...
     def clock(self) -> int: ...
     def number(self) -> int: ...
@@ -119,9 +121,19 @@ def send(frame: Buffer, length: int) -> int:
     return current().send(_first(frame, length))
 
 
+def gather(head: Buffer, length: int, rest: Buffer) -> int:
+    """Send a frame whose first `length` bytes, 34 at least, are in `head` and whose others are `rest`; see `send`."""
+    return current().gather(_first(head, length), _bytes_of(rest))
+
+
 def receive(buffer: Buffer) -> int:
     """Copy the next frame that waits into the buffer and return its length; 0 when none waits."""
     return current().receive(_bytes_of(buffer))
+
+
+def peek(buffer: Buffer, start: int) -> int:
+    """Copy the frame that `receive` would take, from byte `start` on, and leave it there; how many bytes."""
+    return current().peek(_bytes_of(buffer), start)
 
 
 def console(data: Buffer) -> int:

@@ -47,6 +47,16 @@ static inline int64_t denali_send(const void *frame, size_t length) { return DEN
 /* Copy the next waiting frame to buffer; returns its length, 0 when none waits. */
 static inline int64_t denali_receive(void *buffer, size_t size) { return DENALI_SERVICE(DENALI_RECEIVE, buffer, size); }
 
+/* Send a frame in two parts, the first with all its headers (34 bytes at least); returns a DENALI_SENT number. */
+static inline int64_t denali_gather(const void *head, size_t length, const void *rest, size_t more) {
+    return DENALI_SERVICE(DENALI_GATHER, (uint64_t)length << 32 | (uint64_t)head, (uint64_t)more << 32 | (uint64_t)rest);
+}
+
+/* Copy the frame that waits first, from byte start on, and leave it there; returns how many bytes, 0 when none. */
+static inline int64_t denali_peek(void *buffer, uint32_t start, uint32_t size) {
+    return DENALI_SERVICE(DENALI_PEEK, buffer, (uint64_t)start << 32 | size);
+}
+
 /* Write to the console; returns how many bytes it took this turn. */
 static inline int64_t denali_console(const void *bytes, size_t length) {
     return DENALI_SERVICE(DENALI_CONSOLE, bytes, length);

@@ -18,6 +18,8 @@
 #define DENALI_READ 10
 #define DENALI_WRITE 11
 #define DENALI_CLOSE 12
+#define DENALI_PEEK 13
+#define DENALI_GATHER 14
 
 #define DENALI_QUEUED 0
 #define DENALI_NOBODY 1

@@ -91,6 +91,11 @@ class Site:
         return value if value.type == WORD else self.builder.zext(value, WORD)
 
 
+def _pair(site, handle, length):
+    """Two numbers in one word: the first in its upper half."""
+    return site.builder.or_(site.builder.shl(handle, WORD(32)), length)
+
+
 def is_buffer(kind, *, written: bool) -> bool:
     """Whether a type is a buffer: contiguous, and writable where the machine writes it."""
     if isinstance(kind, types.Bytes):
@@ -162,6 +167,17 @@ def _receive(site):
     return site.call(Service.RECEIVE, site.start(0), site.size(0))
 
 
+@guest(machine.gather, "read", "int", "read")
+def _gather(site):
+    head = _pair(site, site.length(1, of=0), site.start(0))
+    return site.call(Service.GATHER, head, _pair(site, site.size(2), site.start(2)))
+
+
+@guest(machine.peek, "write", "int")
+def _peek(site):
+    return site.call(Service.PEEK, site.start(0), _pair(site, site.word(1), site.size(0)))
+
+
 @guest(machine.console, "read")
 def _console(site):
     return site.call(Service.CONSOLE, site.start(0), site.size(0))
@@ -179,18 +195,14 @@ def _accept(site):
     return site.call(Service.ACCEPT, site.start(0))
 
 
-def _with_handle(site, handle, length):
-    return site.builder.or_(site.builder.shl(handle, WORD(32)), length)
-
-
 @guest(machine.stream_read, "int", "write")
 def _stream_read(site):
-    return site.call(Service.READ, site.start(1), _with_handle(site, site.word(0), site.size(1)))
+    return site.call(Service.READ, site.start(1), _pair(site, site.word(0), site.size(1)))
 
 
 @guest(machine.stream_write, "int", "read", "int")
 def _stream_write(site):
-    return site.call(Service.WRITE, site.start(1), _with_handle(site, site.word(0), site.length(2, of=1)))
+    return site.call(Service.WRITE, site.start(1), _pair(site, site.word(0), site.length(2, of=1)))
 
 
 @guest(machine.stream_close, "int", "int", result=types.none)

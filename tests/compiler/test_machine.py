@@ -32,6 +32,8 @@ def main() -> int:
     machine.idle(1234)
     machine.yield_()
     seen[4] = machine.accept(words)
+    seen[7] = machine.gather(frame, 40, frame[50:60])
+    seen[8] = machine.peek(words, 54)
     seen[5] = machine.stream_read(7, words)
     seen[6] = machine.stream_write(8, frame, 33)
     machine.stream_close(9, machine.Closing.HALF)
@@ -71,7 +73,7 @@ def test_each_function_is_its_virtual_instruction(calls: Image) -> None:
     outcome = run("interpreter", calls, fuel=100_000, private_size=MEMORY, service=service)
     assert outcome.status is Status.LEFT
     frame, words = calls.object("service.frame").start, calls.object("service.words").start
-    no = [asked[i][2] for i in (3, 4, 5, 6, 7, 11)]  # what the service does not use is whatever the register holds
+    no = [asked[i][2] for i in (3, 4, 5, 6, 7, 13)]  # what the service does not use is whatever the register holds
     assert asked == [
         (Service.SEND, frame, 60),
         (Service.RECEIVE, frame, 100),
@@ -81,6 +83,8 @@ def test_each_function_is_its_virtual_instruction(calls: Image) -> None:
         (Service.IDLE, 1234, no[2]),
         (Service.YIELD, asked[6][1], no[3]),
         (Service.ACCEPT, words, no[4]),
+        (Service.GATHER, 40 << 32 | frame, 10 << 32 | frame + 50),
+        (Service.PEEK, words, 54 << 32 | 64),
         (Service.READ, words, 7 << 32 | 64),
         (Service.WRITE, frame, 8 << 32 | 33),
         (Service.CLOSE, 9, 2),
@@ -88,8 +92,8 @@ def test_each_function_is_its_virtual_instruction(calls: Image) -> None:
     ]
     seen = calls.object("service.seen")
     at = seen.start - calls.private_start
-    results = np.frombuffer(outcome.memory[at : at + 56], "<i8")
-    assert list(results) == [101, 102, 103, 104, 108, 109, 110]
+    results = np.frombuffer(outcome.memory[at : at + 72], "<i8")
+    assert list(results) == [101, 102, 103, 104, 108, 111, 112, 109, 110]
 
 
 @pytest.mark.parametrize("engine", ["reference", "interpreter"])

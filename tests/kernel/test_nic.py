@@ -54,6 +54,58 @@ def test_a_frame_reaches_the_guest_that_its_address_spells(kernel: Kernel) -> No
     assert [guest.metrics()["frames_received"] for guest in others] == [0, 0, 0]
 
 
+GATHERER = SENDER.replace(
+    "v.send a2, s0, a1",
+    "li a3, 40 << 32\n or a3, a3, s0\n addi a4, s0, 40\n li a5, 24 << 32\n or a4, a4, a5\n v.gather a2, a3, a4",
+)
+PEEKER = RECEIVER.replace(
+    "v.receive a2, a0, a1",
+    """li a3, 30 << 32 | 8
+        v.peek a4, a0, a3
+        beqz a4, take
+        la a5, seen
+        sd a4, 0(a5)
+        ld a4, 0(a0)
+        sd a4, 8(a5)
+take:   v.receive a2, a0, a1""",
+).replace("buffer:", "seen:   .dword 0, 0\nbuffer:")
+
+
+def test_a_frame_in_two_parts_arrives_as_one(kernel: Kernel) -> None:
+    target = receiver(kernel, 3)
+    marked = GATHERER.replace("again:", "again: li a1, 77\n sb a1, 39(s0)\n li a1, 78\n sb a1, 40(s0)\n")
+    assert send(kernel, target.number, 3, marked)[1] == [3, 0, 0]
+    assert target.wait(5)
+    assert target.exit_status == 64
+    assert target.metrics()["bytes_received"] == 3 * 64
+
+
+def test_a_look_at_a_frame_leaves_it_there(kernel: Kernel) -> None:
+    image = program(PEEKER)
+    (target,) = kernel.spawn(image, start=False)
+    target.write("enough", word(2))
+    target.start()
+    marked = SENDER.replace("again:", "again: li a1, 77\n sb a1, 31(s0)\n")
+    send(kernel, target.number, 1, marked)
+    assert kernel.send(target, bytes(30)) is Sent.QUEUED
+    assert kernel.wait([target], 5)
+    assert target.metrics()["frames_received"] == 2
+
+
+@pytest.mark.parametrize(("size", "there"), [(20, 0), (30, 0), (31, 1), (34, 4), (100, 8)])
+def test_a_look_beyond_a_frames_end_sees_what_is_there(kernel: Kernel, size: int, there: int) -> None:
+    (target,) = kernel.spawn(program(PEEKER), start=False)
+    target.write("enough", word(2))
+    target.start()
+    assert kernel.send(target, bytes(range(size))) is Sent.QUEUED
+    deadline = time.monotonic() + 5
+    while target.metrics()["frames_received"] < 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    seen = target.read("seen")
+    assert int.from_bytes(seen[:8], "little") == there
+    assert seen[8 : 8 + there] == bytes(range(size))[30:38][:there]
+
+
 @pytest.mark.parametrize("peer", [0, 4000, 65535])
 def test_nobody_has_that_address(kernel: Kernel, peer: int) -> None:
     assert send(kernel, peer)[1] == [0, 1, 0]

@@ -27,7 +27,7 @@ _start: la s0, args
         sd a2, 16(s0)
         v.exit zero, a2, zero
 """
-WORD = 1 << 64
+WORD, HALF = 1 << 64, 1 << 32
 MEMORY = 8192
 ENDS_THE_TURN_OR_THE_LIFE = (Service.EXIT, Service.IDLE, Service.YIELD, Service.FAIL, Service.RETURN, Service.CLOCK)
 IMAGE = program(ASK.format(name="console"))
@@ -38,7 +38,8 @@ def edges() -> st.SearchStrategy[int]:
     size = 4096 * 3 - 600
     marks = [0, IMAGE.ro_start, IMAGE.ro_end, IMAGE.private_start, IMAGE.private_start + size, 1 << 31, 1 << 63, WORD]
     near = st.builds(lambda mark, off: (mark + off) % WORD, st.sampled_from(marks), st.integers(-1600, 1600))
-    return st.one_of(near, st.integers(0, 2000), st.integers(0, WORD - 1))
+    halves = st.builds(lambda high, low: (high << 32 | low) % WORD, st.integers(0, 1600), near)
+    return st.one_of(near, halves, st.integers(0, 2000), st.integers(0, WORD - 1))
 
 
 def ask(kernel: Kernel, service: Service, a: int, b: int) -> tuple[End, int | None, str, int]:
@@ -48,6 +49,11 @@ def ask(kernel: Kernel, service: Service, a: int, b: int) -> tuple[End, int | No
     assert guest.wait(10)
     assert guest.ending is not None
     return guest.ending.end, guest.exit_status, guest.message or "", guest.memory
+
+
+def both_inside(a: int, b: int, size: int) -> bool:
+    regions = ((IMAGE.private_start, size), (IMAGE.ro_start, len(IMAGE.read_only)))
+    return all(any(inside(part % HALF, part >> 32, *region) for region in regions) for part in (a, b))
 
 
 def inside(address: int, count: int, start: int, size: int) -> bool:
@@ -68,9 +74,12 @@ def test_an_argument_fits_or_is_refused(make_kernel: Callable[..., Kernel], serv
         private = inside(a, b, image.private_start, size)
         readable = private or inside(a, b, image.ro_start, len(image.read_only))
         fits = {Service.SEND: readable and 14 <= b <= 1514, Service.CONSOLE: readable, Service.RECEIVE: private}
+        fits[Service.PEEK] = inside(a, b % HALF, image.private_start, size)
+        fits[Service.GATHER] = a >> 32 >= 34 and (a >> 32) + (b >> 32) <= 1514 and both_inside(a, b, size)
         if fits.get(service, False):
             assert end is End.EXITED
             expected = {Service.SEND: 1, Service.CONSOLE: min(b, 4096), Service.RECEIVE: 0}
+            expected |= {Service.PEEK: 0, Service.GATHER: 1}
             assert status == expected[service]
         else:
             assert end is End.TRAPPED
