@@ -149,14 +149,14 @@ class Case:
         return bytes(code)
 
 
-def frame() -> tuple[bytes, bytes]:
-    """What stands before and behind the random instructions of each case."""
+def frame(stride: int = BLOCK) -> tuple[bytes, bytes]:
+    """What stands before and behind the random instructions of each case, whose blocks are `stride` bytes apart."""
     others = [n for n in range(1, 32) if n != GP]
     load = [f"fld f{n}, {F + 8 * n}(gp)" for n in range(32)]
     load += [f"ld t0, {FCSR}(gp)", "fscsr t0", *(f"ld x{n}, {X + 8 * n}(gp)" for n in others)]
     store = [f"sd x{n}, {X + 8 * n}(gp)" for n in others]
     store += ["frcsr t0", f"sd t0, {FCSR}(gp)", *(f"fsd f{n}, {F + 8 * n}(gp)" for n in range(32))]
-    return assemble("\n".join(load)).text, assemble("\n".join([*store, f"addi gp, gp, {BLOCK}"])).text
+    return assemble("\n".join(load)).text, assemble("\n".join([*store, f"addi gp, gp, {stride}"])).text
 
 
 @dataclass(frozen=True, slots=True)

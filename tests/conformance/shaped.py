@@ -1,8 +1,12 @@
 """Random programs with a shape: functions, loops and calls around the random instructions of `streams`.
 
+A program goes through any number of rounds. Each round has a block of memory of its own, to which gp points: it loads
+all registers from there, calls the functions, and stores all registers there. So many instructions are executed for few
+that have to be translated, every round begins afresh at the edges, and what each round left is seen in the end.
+
 The random instructions may change every register but gp, sp and ra included; what a loop or a return needs is kept in
-memory behind the block that gp points to. Every program ends, then writes its block by Linux system calls (see
-`streams`); machines without them stop there.
+memory behind the block. Every program ends, then writes its blocks by Linux system calls (see `streams`); machines
+without them stop there.
 """
 
 from __future__ import annotations
@@ -10,24 +14,43 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from streams import BLOCK, GROUPS, POOL, Case, block, frame
+from streams import BLOCK, FCSR, GP, GROUPS, POOL, Case, F, block, frame
 
 from denali.isa.assembler import assemble
 from denali.isa.decode import length_of
-from denali.isa.image import Image
+from denali.isa.disassembler import words
+from denali.isa.elf import write_elf
+from denali.isa.image import PAGE, Image, Segment
 
 SLOTS = 64  # doublewords behind the block: loop counters and return addresses
 SIZE = BLOCK + 8 * SLOTS
+OTHERS = [n for n in range(1, 32) if n != GP]
 MEMBERS = [[one for one in POOL if one.extension == group] for group in GROUPS]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program as ELF file and as image; its block is the first `SIZE` bytes of private memory."""
+    """A program as ELF file and as image; private memory begins with its blocks, `SIZE` bytes for each round."""
 
     elf: bytes
     image: Image
-    source: str
+    rounds: int
+    cases: tuple[tuple[int, int], ...]  # guest addresses from and to which there are random instructions
+
+    @property
+    def written(self) -> int:
+        """Bytes of its blocks."""
+        return self.rounds * SIZE
+
+    def random_words(self) -> list[tuple[int, int]]:
+        """Addresses and words of the random instructions; what makes an address valid is among them."""
+        code, base = self.image.read_only, self.image.ro_start
+        return [one for start, end in self.cases for one in words(code[start - base : end - base], start)]
+
+    @property
+    def private_size(self) -> int:
+        """Bytes of memory that it needs."""
+        return -(-self.written // PAGE) * PAGE + PAGE
 
 
 class Writer:
@@ -39,6 +62,7 @@ class Writer:
         self.lines: list[str] = []
         self.labels = 0
         self.slots = 0
+        self.cases = 0
 
     def slot(self) -> str:
         """A fresh doubleword behind the block, as operand."""
@@ -55,13 +79,15 @@ class Writer:
         case = Case(self.generator)
         for _ in range(self.generator.randrange(1, 9)):
             case.add(self.generator.choice(self.generator.choice(MEMBERS)))
-        code = case.words()
-        place = 0
-        while place < len(code):
-            size = length_of(code[place])
-            word = int.from_bytes(code[place : place + size], "little")
-            self.lines.append(f"{'.half' if size == 2 else '.word'} {word:#x}")
-            place += size
+        self.lines += [self.refresh() for _ in range(self.generator.randrange(3))]
+        self.lines += [f".Lcase{self.cases}:", *_words(case.words()), f".Lend{self.cases}:"]
+        self.cases += 1
+
+    def refresh(self) -> str:
+        """A register gets what some register had when the round began: else all becomes NaN and zero in time."""
+        if self.generator.random() < 0.5:
+            return f"fld f{self.generator.randrange(32)}, {F + 8 * self.generator.randrange(32)}(gp)"
+        return f"ld x{self.generator.choice(OTHERS)}, {8 * self.generator.randrange(FCSR // 8)}(gp)"
 
     def loop(self, callees: list[str], depth: int) -> None:
         """A few rounds of something."""
@@ -116,7 +142,7 @@ class Writer:
             self.lines += [f"ld {register}, {slot}", f"jr {register}"]
 
 
-def make(seed: int, functions: int = 4) -> Program:
+def make(seed: int, functions: int = 4, rounds: int = 1) -> Program:
     """The program of this seed."""
     generator = random.Random(f"program {seed}")
     names = [f"f{n}" for n in range(functions)]
@@ -125,25 +151,32 @@ def make(seed: int, functions: int = 4) -> Program:
         bodies = Writer(generator)
         for index, name in enumerate(names):
             bodies.function(name, names[index + 1 :])
-    load, store = (_words(code) for code in frame())
-    rounds = [f"call {generator.choice(names[:2])}" for _ in range(generator.randrange(2, 5))]
-    end = [
-        "la gp, block",
-        "li a0, 1",
-        "la a1, block",
-        f"li a2, {SIZE}",
-        "li a7, 64",
-        "ecall",
-        "li a0, 0",
-        "li a7, 93",
-        "ecall",
-    ]
-    text = [".globl _start", "_start:", "la gp, block", *load, *rounds, *store, *end, *bodies.lines]
-    data = [f".byte {', '.join(map(str, block(generator)))}", f".zero {8 * SLOTS}"]
-    source = "\n".join([*text, ".data", "block:", *data])
-    program = assemble(source, name=f"program-{seed}")
-    return Program(program.elf(), program.image(), source)
+    calls = [f"call {generator.choice(names[:2])}" for _ in range(generator.randrange(2, 5))]
+    program = assemble(_source([*calls], bodies.lines, rounds), name=f"program-{seed}")
+    blocks = b"".join(block(generator) + bytes(8 * SLOTS) for _ in range(rounds))
+    text, data = program.segments
+    segments = [text, Segment(data.start, len(blocks), blocks, True, False)]
+    elf = write_elf(segments, entry=program.entry, functions=program.functions)
+    cases = tuple((program.symbols[f".Lcase{n}"], program.symbols[f".Lend{n}"]) for n in range(bodies.cases))
+    return Program(elf, Image.from_elf(elf, program.name), rounds, cases)
+
+
+def _source(calls: list[str], functions: list[str], rounds: int) -> str:
+    """The source around the calls of one round and the functions."""
+    load, store = map(_words, frame(SIZE))
+    whole = ["la gp, blocks", "round:", *load, *calls, *store, "la t0, behind", "bltu gp, t0, round"]
+    write = f"li a0, 1; la a1, blocks; li a2, {rounds * SIZE}; li a7, 64; ecall; li a0, 0; li a7, 93; ecall"
+    data = [".data", "blocks:", f".zero {rounds * SIZE}", "behind:"]
+    return "\n".join([".globl _start", "_start:", *whole, write, *functions, *data])
 
 
 def _words(code: bytes) -> list[str]:
-    return [f".word {int.from_bytes(code[n : n + 4], 'little'):#x}" for n in range(0, len(code), 4)]
+    """Machine code as directives of the assembler."""
+    lines: list[str] = []
+    place = 0
+    while place < len(code):
+        size = length_of(code[place])
+        word = int.from_bytes(code[place : place + size], "little")
+        lines.append(f"{'.half' if size == 2 else '.word'} {word:#x}")
+        place += size
+    return lines

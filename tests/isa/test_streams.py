@@ -51,10 +51,3 @@ def test_each_instruction_does_what_it_does_on_qemu(group: str, tmp_path: Path) 
 @pytest.mark.parametrize("seed", range(2))
 def test_random_instructions_do_what_they_do_on_qemu(seed: int, tmp_path: Path) -> None:
     compare(streams.make(seed, cases=100), tmp_path)
-
-
-@pytest.mark.full
-@oracles.needs(oracles.QEMU)
-@pytest.mark.parametrize("seed", range(100, 160))
-def test_many_random_instructions_do_what_they_do_on_qemu(seed: int, tmp_path: Path) -> None:
-    compare(streams.make(seed, cases=4000, length=12), tmp_path, ("reference", "interpreter"))
