@@ -46,7 +46,13 @@ def code_version() -> str:
     """Changes whenever the code that makes native code, LLVM or this machine's processor does."""
     paths = sorted(Path(__file__).parent.glob("*.py"))
     sources = b"".join(path.read_bytes() for path in paths if path.stem not in UNCONCERNED)
-    return key(sources, _compiler(), _processor())
+    return key(sources, host_version())
+
+
+@lru_cache
+def host_version() -> str:
+    """Changes whenever LLVM or this machine's processor does."""
+    return key(_compiler(), _processor())
 
 
 def _compiler() -> bytes:

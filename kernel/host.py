@@ -11,27 +11,26 @@ import platform
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from denali.tlb.native import carray, native, numbers_at, pointer_to
+from denali.tlb.native import External, carray, native, numbers_at, pointer_to
 
 from .records import NOBODY
 
-_int, _word = types.int32, types.int64
+_int, _word = "int32", "int64"
 
-accept4 = types.ExternalFunction("accept4", _int(_int, _word, _word, _int))
-getsockname = types.ExternalFunction("getsockname", _int(_int, _word, _word))
-recv = types.ExternalFunction("recv", _word(_int, _word, _word, _int))
-send = types.ExternalFunction("send", _word(_int, _word, _word, _int))
-shutdown = types.ExternalFunction("shutdown", _int(_int, _int))
-close = types.ExternalFunction("close", _int(_int))
-read = types.ExternalFunction("read", _word(_int, _word, _word))
-setsockopt = types.ExternalFunction("setsockopt", _int(_int, _int, _int, _word, _int))
-epoll_ctl = types.ExternalFunction("epoll_ctl", _int(_int, _int, _int, _word))
-epoll_wait = types.ExternalFunction("epoll_wait", _int(_int, _word, _int, _int))
-ppoll = types.ExternalFunction("ppoll", _int(_word, _word, _word, _word))
-clock_gettime = types.ExternalFunction("clock_gettime", _int(_int, _word))
-_errno = types.ExternalFunction("__errno_location", _word())
+accept4 = External("accept4", _int, _int, _word, _word, _int)
+getsockname = External("getsockname", _int, _int, _word, _word)
+recv = External("recv", _word, _int, _word, _word, _int)
+send = External("send", _word, _int, _word, _word, _int)
+shutdown = External("shutdown", _int, _int, _int)
+close = External("close", _int, _int)
+read = External("read", _word, _int, _word, _word)
+setsockopt = External("setsockopt", _int, _int, _int, _int, _word, _int)
+epoll_ctl = External("epoll_ctl", _int, _int, _int, _int, _word)
+epoll_wait = External("epoll_wait", _int, _int, _word, _int, _int)
+ppoll = External("ppoll", _int, _word, _word, _word, _word)
+clock_gettime = External("clock_gettime", _int, _int, _word)
+_errno = External("__errno_location", _word)
 
 EAGAIN, EINTR = 11, 4
 MSG_DONTWAIT, MSG_NOSIGNAL = 0x40, 0x4000

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
-
 from denali.isa.context import Status
 from denali.isa.record import Cause
 from denali.isa.virtual import STREAM_OPEN, Closing, Service
-from denali.tlb.compiled import callback
+from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, readable, space_at, writable
 from denali.tlb.native import native
 
@@ -159,6 +157,7 @@ def _outside(kernel: Any, address: int, context: Any, space: Any, number: int, a
     return streams.write(kernel, index, source, size) if source else _refuse(context, a)
 
 
+@entry
 def service(address: int, number: int, a: int, b: int) -> int:
     """Serve one virtual instruction of the guest whose context is at a host address; the result for rd."""
     context = context_at(address)
@@ -173,12 +172,6 @@ def service(address: int, number: int, a: int, b: int) -> int:
     return _refuse(context, number)
 
 
-_word = types.int64
-_made: list[Any] = []
-
-
 def service_address() -> int:
     """Host address of `i64 service(CONTEXT*, i64 number, i64 a, i64 b)`."""
-    if not _made:
-        _made.append(callback(_word(_word, _word, _word, _word), service))
-    return _made[0].address
+    return service.address

@@ -15,10 +15,9 @@ import mmap
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from .compiled import entry
-from .native import carray, native, numbers_at, pointer_to
+from .native import External, carray, native, numbers_at, pointer_to
 
 FRAME = 4096
 LENGTHS = 1024  # runs this long or longer share one list
@@ -39,7 +38,7 @@ POOL = np.dtype(
     ]
 )
 
-_madvise = types.ExternalFunction("madvise", types.int32(types.int64, types.int64, types.int32))
+_madvise = External("madvise", "int32", "int64", "int64", "int32")
 _pool = pointer_to(POOL)
 
 

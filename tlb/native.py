@@ -2,23 +2,72 @@
 """Words for native code that Python lacks: records at host addresses, block copies, a call by address.
 
 Kernel state lives in numpy records; native code meets it as a host address and looks at it through `records`. All
-integers are signed 64 bits wide there: numba turns a mix of uint64 and int64 into a float.
+integers are signed 64 bits wide there: numba turns a mix of uint64 and int64 into a float. What is written here is only
+said; numba, which understands it, is imported where native code is compiled.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import extending
-from numba.core import cgutils, types
-from numba.np import numpy_support
 
-native: Any = numba.njit(nogil=True, error_model="numpy")
-carray: Any = numba.carray  # type: ignore[attr-defined]
-intrinsic: Any = extending.intrinsic
+Function = TypeVar("Function", bound=Callable[..., Any])
+external_names: set[str] = set()  # of the host's functions that native code calls
+
+
+def native(function: Function) -> Function:
+    """Mark a function as native: others like it call it, Python does not."""
+    return function
+
+
+class External:
+    """A C function of the host, by symbol."""
+
+    def __init__(self, name: str, *kinds: str) -> None:
+        """`kinds` are numba's names of the types: of the result first, then of the arguments."""
+        self.name, self.kinds = name, kinds
+        external_names.add(name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Native code alone calls it."""
+        raise TypeError(f"{self.name} is called by native code only")
+
+
+class Inline:
+    """A word of native code, from the function that types it and gives what emits its LLVM IR."""
+
+    def __init__(self, definition: Callable[..., Any]) -> None:
+        self.definition = definition
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Native code alone says it."""
+        raise TypeError(f"{self.definition.__name__} is a word of native code")
+
+
+@Inline
+def carray(typing_context, pointer, shape):
+    """The array of a one-element tuple's length that begins at a pointer."""
+    from numba.core import cgutils, types
+    from numba.np import arrayobj
+
+    def emit(context, builder, signature, arguments):
+        array = context.make_array(signature.return_type)(context, builder)
+        length = context.cast(builder, builder.extract_value(arguments[1], 0), shape.dtype, types.intp)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(pointer.dtype)))
+        arrayobj.populate_array(
+            array,
+            data=builder.bitcast(arguments[0], array.data.type),
+            shape=cgutils.pack_array(builder, [length]),
+            strides=cgutils.pack_array(builder, [size]),
+            itemsize=size,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    shape = types.UniTuple(types.unliteral(shape[0]), 1)
+    return types.Array(pointer.dtype, 1, "C")(pointer, shape), emit
 
 
 def signed(dtype: np.dtype) -> np.dtype:
@@ -36,17 +85,20 @@ def offset_of(dtype: Any, name: str) -> int:
 
 
 def pointer_to(dtype: np.dtype) -> Any:
-    """A native function from a host address to a pointer to `dtype`, for `numba.carray`."""
-    pointer = types.CPointer(numpy_support.from_dtype(dtype))
+    """A native function from a host address to a pointer to `dtype`, for `carray`."""
 
-    @intrinsic
     def cast(typing_context, address):
+        from numba.core import types
+        from numba.np import numpy_support
+
+        pointer = types.CPointer(numpy_support.from_dtype(dtype))
+
         def emit(context, builder, signature, arguments):
             return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
         return pointer(types.int64), emit
 
-    return cast
+    return Inline(cast)
 
 
 _byte_pointer = pointer_to(np.dtype("u1"))
@@ -65,9 +117,11 @@ def numbers_at(address: int, count: int) -> Any:
     return carray(_number_pointer(address), (count,))
 
 
-@intrinsic
+@Inline
 def copy(typing_context, target, source, count):
     """Copy `count` bytes between host addresses; they must not overlap."""
+    from llvmlite import ir
+    from numba.core import cgutils, types
 
     def emit(context, builder, signature, arguments):
         byte = ir.IntType(8).as_pointer()
@@ -78,9 +132,11 @@ def copy(typing_context, target, source, count):
     return types.void(types.int64, types.int64, types.int64), emit
 
 
-@intrinsic
+@Inline
 def zero(typing_context, target, count):
     """Set `count` bytes at a host address to zero."""
+    from llvmlite import ir
+    from numba.core import cgutils, types
 
     def emit(context, builder, signature, arguments):
         pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
@@ -90,9 +146,11 @@ def zero(typing_context, target, count):
     return types.void(types.int64, types.int64), emit
 
 
-@intrinsic
+@Inline
 def call(typing_context, code, argument):
     """Call the C function `i64 code(i64)` at a host address."""
+    from llvmlite import ir
+    from numba.core import types
 
     def emit(context, builder, signature, arguments):
         word = ir.IntType(64)
@@ -100,3 +158,32 @@ def call(typing_context, code, argument):
         return builder.call(function, [arguments[1]])
 
     return types.int64(types.int64, types.int64), emit
+
+
+def _chosen(order: str) -> Inline:
+    """The smaller or the larger of two integers."""
+
+    def choose(typing_context, one, other):
+        from numba.core import types
+
+        def emit(context, builder, signature, arguments):
+            return builder.select(builder.icmp_signed(order, *arguments), *arguments)
+
+        return types.int64(types.int64, types.int64), emit
+
+    return Inline(choose)
+
+
+@Inline
+def _integer(typing_context, number):
+    """A number as 64 signed bits."""
+    from numba.core import types
+
+    def emit(context, builder, signature, arguments):
+        return context.cast(builder, arguments[0], number, types.int64)
+
+    return types.int64(number), emit
+
+
+# What stands for Python's: numba would compile a function for each combination of types.
+BUILTINS: dict[Any, Inline] = {min: _chosen("<"), max: _chosen(">"), int: _integer}

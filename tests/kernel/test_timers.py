@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numba
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from denali.kernel import timers
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import NOBODY, kernel_at
 from denali.kernel.tables import Tables
+from denali.tlb.compiled import entry
 
 from .conftest import program
 
@@ -32,23 +32,23 @@ _start: la s0, until
 """
 
 
-@numba.njit
-def sleep(address, number, wake):
+@entry
+def sleep(address: int, number: int, wake: int) -> None:
     timers.set_timer(kernel_at(address), number, wake)
 
 
-@numba.njit
-def cancel(address, number):
+@entry
+def cancel(address: int, number: int) -> None:
     timers.cancel_timer(kernel_at(address), number)
 
 
-@numba.njit
-def due(address, now):
+@entry
+def due(address: int, now: int) -> int:
     return timers.due(kernel_at(address), now)
 
 
-@numba.njit
-def next_wake(address):
+@entry
+def next_wake(address: int) -> int:
     return timers.next_wake(kernel_at(address))
 
 
