@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import denali.kernel.kernel  # noqa: F401  the module whose entries are asked for below
+import denali.kernel.kernel
 from denali.tlb import compiled
 
 MODULE = """
