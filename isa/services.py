@@ -32,6 +32,15 @@ DESCRIPTIONS = {
     Service.CLOSE: "Gateway only: close the stream rs1; rs2 = 0 orderly, 1 reset, 2 half.",
     Service.PEEK: "Copy from the frame that waits, from byte rs2 >> 32, to the low 32 bits of rs2 bytes at rs1.",
     Service.GATHER: "Send a frame that lies in two parts, size << 32 | address in rs1 and rs2; rd as for v.send.",
+    Service.MMU: "Virtual MMU on: a TLB of rs1 entries (0: off), the memory described at rs2 wired; rd = 0, or -1.",
+    Service.BIND: "Write the TLB entry of the page in rs1, with the rights in its low bits: it leads to rs2.",
+    Service.BINDS: "`v.bind` for each of the rs2 pairs of page and physical address at rs1, or for none.",
+    Service.PROBE: "rd = physical address and rights of the TLB entry for the address rs1, 0 when there is none.",
+    Service.DROP: "Drop the TLB entries of rs2 pages from rs1 on; 0: all entries.",
+    Service.ALLOCATE: "Ask for rs2 frames; their physical addresses go to the array at rs1; rd = how many there are.",
+    Service.RELEASE: "Give back the rs2 frames whose physical addresses are in the array at rs1; rd = how many.",
+    Service.SHARE: "Offer the frame rs1, with the rights in its low bits, to guest rs2; rd = 0, 1 nobody, 2 full.",
+    Service.ATTACH: "Hold the frame rs1, which was offered, as well; rd = the rights, 0 no offer, -1 no room.",
 }
 
 for _service in Service:

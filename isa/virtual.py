@@ -31,6 +31,15 @@ class Service(enum.IntEnum):
     CLOSE = 12  # gateway only: rs1: handle, rs2: a number of `Closing`
     PEEK = 13  # rs1: buffer, rs2: start << 32 | size; rd: bytes copied of the frame that waits first, which stays there
     GATHER = 14  # rs1, rs2: address | size << 32 of a frame's first and second part; rd: a number of `Sent`
+    MMU = 16  # rs1: entries (a power of two, 16 to 4096; 0: off), rs2: address of `WIRED`; rd: 0, -1 when out of frames
+    BIND = 17  # rs1: page | `Right`s, rs2: physical address of a page; the TLB has an entry for the page from now on
+    BINDS = 18  # rs1: address of `BINDING` records, rs2: how many (at most 256): `BIND` for each of them
+    PROBE = 19  # rs1: address; rd: physical address of its page | `Right`s as the TLB has them, 0 when it has no entry
+    DROP = 20  # rs1: page, rs2: how many pages from there on; 0: all; the TLB has no entries for them any more
+    ALLOCATE = 21  # rs1: array for physical addresses, rs2: how many (1 to 64); rd: how many zeroed frames were had
+    RELEASE = 22  # rs1: array of physical addresses, rs2: how many (1 to 64); rd: how many frames were given back
+    SHARE = 23  # rs1: physical address | `Right`s, rs2: a guest's number: offer it that frame; rd: a number of `Shared`
+    ATTACH = 24  # rs1: physical address of a frame that was offered; rd: the `Right`s, 0 no offer, -1 no room
 
 
 class Sent(enum.IntEnum):
@@ -39,6 +48,22 @@ class Sent(enum.IntEnum):
     QUEUED = 0
     NOBODY = 1  # no running guest has that address
     FULL = 2  # its queue, or the sender's credit, is used up; dropped and counted
+
+
+class Shared(enum.IntEnum):
+    """What became of the offer of a frame."""
+
+    OFFERED = 0  # it waits until that guest attaches it or this one gives the frame up
+    NOBODY = 1  # no such guest lives
+    FULL = 2  # the frame has as many holders and offers as a frame may have
+
+
+class Right(enum.IntFlag):
+    """What a binding allows; who may write may read."""
+
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
 
 
 class Closing(enum.IntEnum):
@@ -56,7 +81,16 @@ class Event(enum.IntFlag):
     TIMER = 2  # the time given to idle has come
     STREAM = 4  # a host stream has something (gateway)
     QUANTUM = 8  # the turn is about to end; the kernel does not raise it yet
+    REVOKE = 16  # the kernel wants frames back: `revoked` says how many, `revoke_by` says when
+    REPOSSESSED = 32  # it has taken frames by force: they are listed at `repossession`
 
+
+# "Physical" addresses, as bindings name memory: below this, a page of the guest's own private memory at its usual
+# address; from here on frames, 4096 apart, which a guest may bind when it holds them.
+FRAMES_AT = 1 << 40
+WIRED = np.dtype([("start", "<u8"), ("size", "<u8")])  # private memory that needs no entries while the MMU is on
+BINDING = np.dtype([("page", "<u8"), ("frame", "<u8")])  # the two arguments of `BIND`
+REPOSSESSION = np.dtype([("count", "<u8"), ("room", "<u8")])  # then `room` words: physical addresses of frames lost
 
 STREAM_OPEN = np.dtype([("address", "<u4"), ("port", "<u4")])  # IPv4 address (host order) and port the client dialled
 
@@ -76,7 +110,10 @@ REGISTERS = np.dtype(
         ("saved_pc", "<u8"),  # where RETURN continues (kernel writes on delivery, guest may change)
         ("cause", "<u8"),  # why the handler was entered: a `Cause`, or 64 + the event bits
         ("value", "<u8"),  # the cause's value
-        ("reserved", "<u8", 5),
+        ("revoked", "<u8"),  # frames that the kernel wants back and has not got yet
+        ("revoke_by", "<u8"),  # the clock when it will take them
+        ("repossession", "<u8"),  # address of a `REPOSSESSION` vector; zero: none (guest)
+        ("reserved", "<u8", 2),
     ]
 )
 assert REGISTERS.itemsize == 128

@@ -13,6 +13,8 @@ import numpy as np
 from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
 from denali.tlb import flat
+from denali.tlb.frames import FRAME
+from denali.tlb.holds import ALLOWANCE
 
 from . import life
 from .guest import Birth
@@ -47,12 +49,15 @@ class Plan:
     turn: int
     start: bool = True
     piped: bool = False
+    extra: int = ALLOWANCE
     gateway: bool = False
 
     def __post_init__(self) -> None:
         for name in ("count", "fuel", "turn"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.extra <= MOST // FRAME:
+            raise ValueError(f"extra is {self.extra}; it must be 0 to {MOST // FRAME} frames")
 
 
 def spawn(kernel: int, birth: Birth, space: int, plan: Plan) -> int:
@@ -64,6 +69,7 @@ def spawn(kernel: int, birth: Birth, space: int, plan: Plan) -> int:
     record["data"], record["data_size"] = data.ctypes.data, len(birth.image.data)
     record["frames"], record["fuel"], record["turn"] = birth.frames, plan.fuel, plan.turn
     record["gateway"], record["piped"], record["held"] = plan.gateway, plan.piped, not plan.start
+    record["bonus"] = plan.extra - ALLOWANCE
     record["seeds"] = seeds.ctypes.data
     return int(life.spawn(kernel, record.ctypes.data, plan.count))
 

@@ -121,9 +121,16 @@ class Guest:
         return self.kernel.console(self)
 
     def metrics(self) -> dict[str, int]:
-        """Its counters, and `retired`: the instructions it has executed."""
+        """Its counters, `retired`: the instructions it has executed, and what it has beyond its memory."""
         record = self.kernel.tables.guests[self.number]
+        account = self.kernel.tables.frames.accounts[self.number]
+        extra = {
+            "extra_held": account["held"],
+            "extra_repossessed": account["repossessed"],
+            "tlb": account["tlb_frames"],
+        }
         counters = {name: int(record[name]) for name in COUNTERS}
+        counters |= {name: int(value) for name, value in extra.items()}
         return counters | {"retired": self.birth.fuel - int(record["fuel"])}
 
     def read_memory(self, address: int, count: int) -> bytes:

@@ -27,8 +27,9 @@ from denali.isa.image import Image
 from denali.isa.virtual import Sent
 from denali.tlb import flat
 from denali.tlb.frames import FRAME
+from denali.tlb.holds import ALLOWANCE
 
-from . import births, life, verbs
+from . import births, life, revocation, verbs
 from .guest import Birth, Guest
 from .nic import LONGEST, SHORTEST
 from .records import State
@@ -114,6 +115,7 @@ class Kernel:
         memory: int | None = None,
         fuel: int | None = None,
         turn: int | None = None,
+        extra: int | None = None,
         start: bool = True,
         pipe: Pipe | None = None,
     ) -> list[Guest]:
@@ -125,6 +127,7 @@ class Kernel:
             memory: bytes of private memory each has at least; None: data, 64 KiB of stack, the registers page.
             fuel: instructions in a guest's life; None: no limit.
             turn: instructions in one turn.
+            extra: frames that each may ask for beyond its memory, for its virtual MMU; None: 256.
             start: let them run at once; else `Guest.start` does.
             pipe: called by the kernel's thread with what they write, as it comes; it is then not kept.
 
@@ -132,7 +135,8 @@ class Kernel:
             Overdrawn: there are not enough frames or numbers; no guest was made.
             ValueError: an argument makes no sense.
         """
-        plan = births.Plan(count, fuel or ENDLESS, turn or TURN, start=start, piped=pipe is not None)
+        extra = ALLOWANCE if extra is None else extra
+        plan = births.Plan(count, fuel or ENDLESS, turn or TURN, start=start, piped=pipe is not None, extra=extra)
         return self._spawn(image, memory, plan, pipe)
 
     def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
@@ -171,6 +175,32 @@ class Kernel:
         """End guests' lives; they are over when this returns."""
         numbers = [guest.number for guest in guests]
         self._call(lambda: self._runner.kill(numbers))
+
+    def revoke(self, guest: Guest, frames: int, *, within: float) -> int:
+        """Ask a guest for frames that it asked for itself; after `within` seconds, what it has not released is taken.
+
+        Its flat memory is not touched, nor are its last 8 frames. Asking again takes the place of what was asked.
+
+        Returns:
+            How many frames are asked for.
+        """
+        nanoseconds = int(within * 1e9)
+        return self._call(lambda: revocation.ask(self.tables.address, guest.number, frames, nanoseconds))
+
+    def allow(self, guest: Guest, frames: int, *, within: float) -> int:
+        """Let a guest hold so many frames from now on; those it holds too many are revoked, as by `revoke`.
+
+        Returns:
+            How many frames are asked for.
+        """
+
+        def shrink() -> int:
+            excess = revocation.allow(self.tables.address, guest.number, frames)
+            return self.revoke(guest, excess, within=within) if excess else 0
+
+        if not 0 <= frames <= births.MOST // FRAME:
+            raise ValueError(f"a guest may hold 0 to {births.MOST // FRAME} frames, not {frames}")
+        return self._call(shrink)
 
     def when_over(self, guests: Iterable[Guest]) -> Future[None]:
         """A future that is done when all of these are over."""

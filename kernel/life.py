@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from denali.isa.virtual import address_of
+from denali.tlb import bindings, holds
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
 from denali.tlb.flat import CONTEXT_SIZE, context_at, registers_address, registers_at, space_at
 from denali.tlb.native import carray, copy, native, pointer_to
 
-from . import console
+from . import console, revocation
 from .nic import alive, drop_queue
 from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready
@@ -38,6 +39,7 @@ BIRTH = np.dtype(
         ("gateway", "<i8"),
         ("piped", "<i8"),
         ("held", "<i8"),  # do not start it yet
+        ("bonus", "<i8"),  # frames it may ask for, more than usual
         ("seeds", "<i8"),  # host address of two random words for each guest
     ]
 )
@@ -79,6 +81,8 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
     guest.first_frame, guest.frames = first, birth.frames
     guest.fuel, guest.turn = birth.fuel, birth.turn
     guest.gateway, guest.piped = birth.gateway, birth.piped
+    if birth.bonus:
+        holds.account_at(pool.pool_at(kernel.frames), number).bonus = birth.bonus
     guest.timer_slot = guest.queue_head = guest.queue_tail = NOBODY
     guest.console_head = guest.console_tail = guest.next_stopped = NOBODY
 
@@ -163,5 +167,8 @@ def bury(kernel_address: int, number: int) -> None:
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
     console.clear(kernel, number)
+    if guest.paging:
+        revocation.forget(kernel, number)
+        bindings.give_up_everything(pool.pool_at(kernel.frames), number)
     pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
     guest.state, guest.context, guest.registers = State.GONE, 0, 0

@@ -14,7 +14,7 @@ from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, registers_at
 from denali.tlb.native import call, native
 
-from . import host, streams
+from . import host, revocation, streams
 from .clock import look
 from .console import ROOM
 from .events import TIMER, deliver, return_from_handler, upcall
@@ -26,6 +26,7 @@ from .timers import FOREVER, due, next_wake, set_timer
 
 POLL = 50_000  # ns between looks at the host while guests run
 POLL_TURNS = 64  # the same by the virtual clock
+UPCALLS_A_TURN = 1000  # then the others have their turn: a trap costs more than an instruction
 
 
 @native
@@ -52,7 +53,7 @@ def _rest(kernel: Any) -> None:
     """Nobody is ready: sleep, or let the virtual clock jump."""
     if streams.poll(kernel) > 0:
         return
-    wake, now = next_wake(kernel), look(kernel)
+    wake, now = min(next_wake(kernel), kernel.asked_by), look(kernel)
     if kernel.virtual and wake != FOREVER:
         kernel.clock = max(now, wake)
         return
@@ -118,6 +119,34 @@ def _settle(kernel: Any, number: int, context: Any, status: int) -> None:
 
 
 @native
+def _goes_on(kernel: Any, number: int, context: Any, status: int) -> bool:
+    """Whether what stopped the guest is dealt with at once: a trap for its handler, or the way back."""
+    guest = guest_at(kernel, number)
+    if context.fuel == 0:
+        return False
+    if status == Status.TRAP:
+        handled = UPCALLS[context.cause & 31] and upcall(kernel, number, context, context.cause, context.value)
+        kernel.traps += handled
+        return handled
+    if status == Status.LEFT and guest.wish == Wish.RETURN:
+        return_from_handler(kernel, number, context)
+        return True
+    return False
+
+
+@native
+def _enter(kernel: Any, number: int, context: Any) -> int:
+    """Run the guest, handler and all, until others should have a look; why it stopped."""
+    guest = guest_at(kernel, number)
+    status = call(kernel.enter, guest.context)
+    upcalls = 0
+    while upcalls < UPCALLS_A_TURN and _goes_on(kernel, number, context, status):
+        status = call(kernel.enter, guest.context)
+        upcalls += 1
+    return status
+
+
+@native
 def _turn(kernel: Any, number: int) -> None:
     """Let a guest run until its turn's fuel is used up, it traps or it leaves."""
     guest = guest_at(kernel, number)
@@ -128,8 +157,8 @@ def _turn(kernel: Any, number: int) -> None:
     context.fuel, context.status = fuel, Status.FUEL
     registers_at(guest.registers).clock = kernel.clock
     guest.state, guest.wish, guest.console_room = State.RUNNING, Wish.NONE, ROOM
-    kernel.turn_fuel = fuel
-    status = call(kernel.enter, guest.context)
+    kernel.turn_fuel, kernel.effort = fuel, 0
+    status = _enter(kernel, number, context)
     used = fuel - context.fuel
     guest.fuel -= used
     guest.turns += 1
@@ -149,6 +178,7 @@ def run(kernel_address: int) -> None:
     while kernel.attention == 0:
         now = look(kernel)
         _expire(kernel, now)
+        revocation.expire(kernel, now)
         _poll_now_and_then(kernel, now)
         if kernel.patience and now - kernel.returned > kernel.patience:
             return

@@ -71,7 +71,7 @@ GUEST = np.dtype(
         ("gateway", "u1"),
         ("piped", "u1"),  # somebody reads its console: keep everything
         ("idled", "u1"),  # it gave up its last turn: it goes first
-        ("reserved", "u1"),
+        ("paging", "u1"),  # it has or had frames of its own choice, or a TLB
         ("fuel", "<i8"),  # instructions left in its life
         ("turn", "<i8"),  # instructions in a turn
         ("first_frame", "<i8"),
@@ -147,6 +147,7 @@ KERNEL = np.dtype(
         ("epoch", "<i8"),  # the host's clock when this kernel began
         ("clock", "<i8"),  # ns since then, as of the last look
         ("turn_fuel", "<i8"),  # what the running guest was given
+        ("effort", "<i8"),  # what its requests about memory have cost the kernel in this turn, some ns
         ("polled", "<i8"),  # when the host was last asked, ns or turns
         ("returned", "<i8"),  # when Python last had a look
         ("patience", "<i8"),  # ns after which Python wants a look at running guests; 0: never
@@ -154,6 +155,8 @@ KERNEL = np.dtype(
         ("alarm", "<i8"),  # descriptor of the eventfd that other threads write to
         ("scratch", "<i8"),  # host address of `SCRATCH` bytes for arguments of system calls
         ("gateway", "<i8"),  # number of the guest that owns the host streams, or NOBODY
+        ("asked_head", "<i8"),  # the first guest that was asked for frames, plus one
+        ("asked_by", "<i8"),  # the earliest deadline of these
         ("turns", "<i8"),
         ("retired", "<i8"),
         ("frames_switched", "<i8"),

@@ -12,26 +12,22 @@ from typing import Any
 from denali.isa.context import Status
 from denali.isa.record import Cause
 from denali.isa.virtual import STREAM_OPEN, Closing, Service
+from denali.tlb import flat
+from denali.tlb.access import readable, writable
 from denali.tlb.compiled import entry
-from denali.tlb.flat import context_at, readable, space_at, writable
+from denali.tlb.flat import context_at, space_at
 from denali.tlb.native import native
 
-from . import console, nic, streams
+from . import console, memory, nic, streams
 from .clock import within_turn
 from .events import enabled
 from .records import NOBODY, Wish, guest_at, kernel_at
+from .refusals import refuse, unreadable, unwritable
 
 LONGEST_MESSAGE = 1024
 _HALF = 0xFFFFFFFF
 _LAST_SHARED = int(Service.RETURN)
 _OPEN_SIZE = STREAM_OPEN.itemsize
-
-
-@native
-def _refuse(context: Any, value: int) -> int:
-    """Trap: the device refuses this argument."""
-    context.status, context.cause, context.value = Status.TRAP, Cause.DEVICE, value
-    return 0
 
 
 @native
@@ -54,44 +50,50 @@ def _idle(kernel: Any, context: Any, until: int) -> int:
 @native
 def _send(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     if not nic.SHORTEST <= b <= nic.LONGEST:
-        return _refuse(context, b)
+        return refuse(context, b)
     source = readable(address, space, a, b)
-    return nic.send(kernel, context.guest, source, b, source, 0) if source else _refuse(context, a)
+    return (
+        nic.send(kernel, context.guest, source, b, source, 0) if source else unreadable(address, context, space, a, b)
+    )
 
 
 @native
 def _gather(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     length, more = (a >> 32) & _HALF, (b >> 32) & _HALF
     if length < nic.HEADERS or length + more > nic.LONGEST:
-        return _refuse(context, a)
+        return refuse(context, a)
     source, rest = readable(address, space, a & _HALF, length), readable(address, space, b & _HALF, more)
-    if not source or not rest:
-        return _refuse(context, b if source else a)
+    if not source:
+        return unreadable(address, context, space, a & _HALF, length)
+    if not rest:
+        return unreadable(address, context, space, b & _HALF, more)
     return nic.send(kernel, context.guest, source, length, rest, more)
 
 
 @native
 def _peek(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     target = writable(address, space, a, b & _HALF)
-    return nic.peek(kernel, context.guest, target, (b >> 32) & _HALF, b & _HALF) if target else _refuse(context, a)
+    if not target:
+        return unwritable(address, context, space, a, b & _HALF)
+    return nic.peek(kernel, context.guest, target, (b >> 32) & _HALF, b & _HALF)
 
 
 @native
 def _receive(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     target = writable(address, space, a, b)
-    return nic.receive(kernel, context.guest, target, b) if target else _refuse(context, a)
+    return nic.receive(kernel, context.guest, target, b) if target else unwritable(address, context, space, a, b)
 
 
 @native
 def _console(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     source = readable(address, space, a, b)
-    return console.write(kernel, context.guest, source, b) if source else _refuse(context, a)
+    return console.write(kernel, context.guest, source, b) if source else unreadable(address, context, space, a, b)
 
 
 @native
 def _fail(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
-    if not readable(address, space, a, b):
-        return _refuse(context, a)
+    if not flat.readable(address, space, a, b):
+        return refuse(context, a)
     guest_at(kernel, context.guest).exit_status = min(b, LONGEST_MESSAGE)
     context.status, context.cause, context.value = Status.TRAP, Cause.FAILED, a
     return 0
@@ -100,7 +102,7 @@ def _fail(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -
 @native
 def _return(kernel: Any, context: Any) -> int:
     if not guest_at(kernel, context.guest).handling:
-        return _refuse(context, 0)
+        return refuse(context, 0)
     return _leave(kernel, context, Wish.RETURN)
 
 
@@ -140,21 +142,21 @@ def _outside(kernel: Any, address: int, context: Any, space: Any, number: int, a
     """The services that only the gateway has."""
     if number == Service.ACCEPT:
         target = writable(address, space, a, _OPEN_SIZE)
-        return streams.accept(kernel, target) if target else _refuse(context, a)
+        return streams.accept(kernel, target) if target else refuse(context, a)
     handle, size = (a, 0) if number == Service.CLOSE else (b >> 32, b & 0xFFFFFFFF)
     index = streams.find(kernel, handle)
     if index == NOBODY:
-        return _refuse(context, handle)
+        return refuse(context, handle)
     if number == Service.CLOSE:
         if not 0 <= b <= Closing.HALF:
-            return _refuse(context, b)
+            return refuse(context, b)
         streams.close(kernel, index, b)
         return 0
     if number == Service.READ:
         target = writable(address, space, a, size)
-        return streams.read(kernel, index, target, size) if target else _refuse(context, a)
+        return streams.read(kernel, index, target, size) if target else refuse(context, a)
     source = readable(address, space, a, size)
-    return streams.write(kernel, index, source, size) if source else _refuse(context, a)
+    return streams.write(kernel, index, source, size) if source else refuse(context, a)
 
 
 @entry
@@ -167,9 +169,11 @@ def service(address: int, number: int, a: int, b: int) -> int:
         return _network(kernel, address, context, space, number, a, b)
     if 0 <= number <= _LAST_SHARED:
         return _shared(kernel, address, context, space, number, a, b)
+    if Service.MMU <= number <= Service.ATTACH:
+        return memory.serve(kernel, address, context, space, number, a, b)
     if number <= Service.CLOSE and number > 0 and guest_at(kernel, context.guest).gateway:
         return _outside(kernel, address, context, space, number, a, b)
-    return _refuse(context, number)
+    return refuse(context, number)
 
 
 def service_address() -> int:

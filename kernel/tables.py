@@ -15,7 +15,7 @@ from denali.tlb.frames import Frames
 from .pool import Pool
 from .records import ARRIVAL, ARRIVALS, CHUNK, DOOR, GUEST, KERNEL, NOBODY, PACKET, SCRATCH, STREAM, State
 from .streams import Phase
-from .timers import new_wheel
+from .timers import FOREVER, new_wheel
 
 DOORS = 64
 STREAMS = 4096
@@ -26,7 +26,7 @@ class Tables:
     """Owns the records and pools that native code knows by address, and the two descriptors of the loop."""
 
     def __init__(self, *, capacity: int, frames: int, packets: int, chunks: int, virtual: bool) -> None:
-        self.frames = Frames(frames)
+        self.frames = Frames(frames, capacity)
         self.guests = np.zeros(capacity, GUEST)
         self.packets, self.chunks, self.streams = Pool(PACKET, packets), Pool(CHUNK, chunks), Pool(STREAM, STREAMS)
         self.doors, self.arrivals, self.wheel = np.zeros(DOORS, DOOR), np.zeros(ARRIVALS, ARRIVAL), new_wheel()
@@ -47,6 +47,7 @@ class Tables:
         for name in ("ready_head", "ready_tail", "urgent_head", "urgent_tail", "stopped_head", "gateway"):
             record[name] = NOBODY
         record["capacity"], record["count"] = len(self.guests), 1
+        record["asked_by"] = FOREVER
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
@@ -74,10 +75,15 @@ class Tables:
         self._check_timers(guests)
 
     def _check_frames(self, numbers: Any, guests: Any) -> None:
-        held = np.bincount(self.frames.holder, minlength=len(numbers) + 1)[1:]
+        unnamed = np.where(self.frames.holds == 0, self.frames.holder, 0)
+        held = np.bincount(unnamed, minlength=len(numbers) + 1)[1:]
         stopped = guests["state"] == State.STOPPED
-        due = np.where(np.isin(guests["state"], _ALIVE) | stopped, guests["frames"], 0)
+        present = np.isin(guests["state"], _ALIVE) | stopped
+        accounts = self.frames.accounts[numbers]
+        due = np.where(present, guests["frames"] + accounts["tlb_frames"], 0)
         assert (held == due).all(), f"guests {numbers[held != due][:5]} hold other frames than they should"
+        strange = ~(present & (guests["paging"] > 0)) & ((accounts["held"] > 0) | (accounts["tlb"] != 0))
+        assert not strange.any(), f"guests {numbers[strange][:5]} are over, or never asked for frames, and hold some"
 
     def _check_packets(self, numbers: Any, living: Any) -> None:
         self.packets.check()

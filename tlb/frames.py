@@ -4,9 +4,14 @@
 One reservation is made up front; a frame costs the host nothing until someone writes to it. Free runs wait in lists by
 length; runs are merged and split only when no list has what is asked for.
 
+A guest's flat memory is a run. Single frames that guests ask for themselves have records of who holds them (`holds`),
+and may be shared; the others of a guest cannot be named by anyone.
+
 Laws, asserted by `Frames.check`:
-    every frame has exactly one holder: a guest, one free run, or the part of the pool that was never used;
-    every free frame reads as zeros, so that no guest sees what another left.
+    every frame has exactly one holder (a guest, one free run, or the part of the pool that was never used) or a
+    counted share, whose count is the number of its holds;
+    every free frame reads as zeros, so that no guest sees what another left;
+    no TLB entry leads to a frame that its guest does not hold, and each frame knows how many lead to it.
 """
 
 from __future__ import annotations
@@ -31,10 +36,48 @@ POOL = np.dtype(
         ("count", "<i8"),
         ("fresh", "<i8"),  # frames from here on were never handed out
         ("free", "<i8"),  # frames nobody holds, fresh ones included
-        ("holder", "<i8"),  # host address: for each frame who holds it, plus one; 0: nobody
+        ("holder", "<i8"),  # host address: for each frame who holds it, plus one; 0: nobody; -n: a share of n guests
         ("length", "<i8"),  # host address: for the first frame of a free run its length
         ("next", "<i8"),  # host address: for the first frame of a free run the next run of that list, -1: none
         ("lists", "<i8"),  # host address: for each length the first free run, -1: none
+        ("holds", "<i8"),  # host address: for each frame its first `HOLD`, plus one; 0: it is free or part of a run
+        ("bound", "<i8"),  # host address: for each frame the number of TLB entries that lead to it
+        ("hold_items", "<i8"),  # host address of the `HOLD` records
+        ("hold_room", "<i8"),
+        ("hold_fresh", "<i8"),  # records from here on were never used
+        ("hold_free", "<i8"),  # the first record that was given back, plus one
+        ("hold_used", "<i8"),
+        ("accounts", "<i8"),  # host address: for each guest its `ACCOUNT`
+        ("guests", "<i8"),
+    ]
+)
+
+# One guest's hold of one frame that has a name; or an offer of one, which is not in the guest's list.
+HOLD = np.dtype(
+    [
+        ("next", "<i8"),  # the frame's next record, plus one; of a free record: the next free one
+        ("frame", "<i8"),
+        ("guest", "<i4"),
+        ("by", "<i4"),  # of an offer: the guest that made it, plus one; 0: not an offer
+        ("rights", "<i8"),  # bits of `Right` that bindings may have
+        ("older", "<i8"),  # the guest's records before and after this one in time, plus one
+        ("newer", "<i8"),
+    ]
+)
+# What a guest has besides its flat memory. Zeros for the many that have nothing.
+ACCOUNT = np.dtype(
+    [
+        ("newest", "<i8"),  # its latest `HOLD`, plus one
+        ("held", "<i8"),  # frames it holds, shared ones included
+        ("offers", "<i8"),  # that it made and nobody has attached
+        ("bonus", "<i8"),  # frames it may hold beyond `holds.ALLOWANCE`; may be negative
+        ("tlb", "<i8"),  # host address of its `TLB`; 0: its virtual MMU is off
+        ("tlb_frames", "<i8"),  # the run that the TLB lies in; counts against the allowance
+        ("flat", "<i8"),  # host address - guest address of its private memory
+        ("asked", "<i8"),  # frames that the kernel wants back
+        ("deadline", "<i8"),  # by then
+        ("next_asked", "<i8"),  # the next guest that is asked for frames, plus one
+        ("repossessed", "<i8"),  # frames that were taken by force, ever
     ]
 )
 
@@ -151,15 +194,20 @@ def release_run(pool: int, first: int, length: int) -> None:
 class Frames:
     """The pool's owner in Python: reserves it, keeps its record alive, says who holds what."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, guests: int = 256) -> None:
+        """Reserve `count` frames, for guests with numbers below `guests`."""
         self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
         self._map.madvise(_NO_HUGE_PAGES)
         self.memory = np.frombuffer(self._map, np.uint8)
-        self.holder, self._length, self._next = (np.zeros(count, np.int64) for _ in range(3))
+        self.holder, self._length, self._next, self.holds, self.bound = (np.zeros(count, np.int64) for _ in range(5))
         self._lists = np.full(LENGTHS + 1, -1, np.int64)
+        self.hold_items, self.accounts = np.zeros(2 * count, HOLD), np.zeros(guests, ACCOUNT)
         self.record = np.zeros(1, POOL)
-        tables = [t.ctypes.data for t in (self.holder, self._length, self._next, self._lists)]
-        self.record[0] = (self.memory.ctypes.data, count, 0, count, *tables)
+        tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
+        addresses = [table.ctypes.data for table in tables]
+        holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
+        accounts = (self.accounts.ctypes.data, guests)
+        self.record[0] = (self.memory.ctypes.data, count, 0, count, *addresses, *holds, *accounts)
         self.address: int = self.record.ctypes.data
 
     @property
@@ -203,6 +251,8 @@ class Frames:
 
     def check(self) -> None:
         """Assert the laws of this file."""
+        from . import laws
+
         fresh = int(self.record["fresh"][0])
         listed = np.zeros(self.count, np.int64)
         for first, length in self.runs():
@@ -211,6 +261,8 @@ class Frames:
         unheld = self.holder == 0
         assert (listed == unheld).all(), f"{int((listed != unheld).sum())} frames have no holder, or several"
         assert self.free == int(unheld.sum()), f"{self.free} frames are counted free, {int(unheld.sum())} are"
+        laws.check_holds(self)
+        laws.check_bindings(self)
         for first, length in self.runs():
             run = self.memory[first * FRAME : (first + length) * FRAME]
             assert not run.any(), f"free frames {first}..{first + length - 1} are not zero"

@@ -20,6 +20,15 @@
 #define DENALI_CLOSE 12
 #define DENALI_PEEK 13
 #define DENALI_GATHER 14
+#define DENALI_MMU 16
+#define DENALI_BIND 17
+#define DENALI_BINDS 18
+#define DENALI_PROBE 19
+#define DENALI_DROP 20
+#define DENALI_ALLOCATE 21
+#define DENALI_RELEASE 22
+#define DENALI_SHARE 23
+#define DENALI_ATTACH 24
 
 #define DENALI_QUEUED 0
 #define DENALI_NOBODY 1
@@ -29,6 +38,8 @@
 #define DENALI_EVENT_TIMER 2
 #define DENALI_EVENT_STREAM 4
 #define DENALI_EVENT_QUANTUM 8
+#define DENALI_EVENT_REVOKE 16
+#define DENALI_EVENT_REPOSSESSED 32
 
 #define DENALI_CLOSE_ORDERLY 0
 #define DENALI_CLOSE_RESET 1
@@ -47,7 +58,10 @@ struct denali_registers {
     uint64_t saved_pc;
     uint64_t cause;
     uint64_t value;
-    uint64_t reserved[5];
+    uint64_t revoked;
+    uint64_t revoke_by;
+    uint64_t repossession;
+    uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct denali_registers) == 128, "as the kernel lays it out");
 

@@ -60,7 +60,7 @@ def inside(address: int, count: int, start: int, size: int) -> bool:
     return start <= address and address + count <= start + size
 
 
-@pytest.mark.parametrize("service", [s for s in Service if s not in ENDS_THE_TURN_OR_THE_LIFE])
+@pytest.mark.parametrize("service", [s for s in Service if s not in ENDS_THE_TURN_OR_THE_LIFE and s < Service.MMU])
 def test_an_argument_fits_or_is_refused(make_kernel: Callable[..., Kernel], service: Service) -> None:
     kernel = make_kernel(capacity=1 << 16)
     (witness,) = kernel.spawn(program(SLEEPER), memory=MEMORY)
