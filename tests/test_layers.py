@@ -22,7 +22,7 @@ TOOLS = {
     "pseudo", "reference", "softfloat", "syntax",
 }  # fmt: skip
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
-BUDGET = {"isa": 7800, "tlb": 1600, "kernel": 3900}
+BUDGET = {"isa": 7800, "tlb": 1800, "kernel": 3900}
 
 
 def modules(folder: str) -> list[Path]:
