@@ -29,7 +29,7 @@ class Service(enum.IntEnum):
     READ = 10  # gateway only: rs1: buffer, rs2: handle << 32 | size; rd: bytes, 0 at the end, -1 nothing yet, -2 reset
     WRITE = 11  # gateway only: rs1: bytes, rs2: handle << 32 | size; rd: bytes taken, -1 when it would block, -2 reset
     CLOSE = 12  # gateway only: rs1: handle, rs2: a number of `Closing`
-    PEEK = 13  # rs1: buffer, rs2: start << 32 | size; rd: bytes copied of the frame that waits first, which stays there
+    PEEK = 13  # rs1: buffer, rs2: start << 32 | size; rd: length of the waiting frame from there; it stays
     GATHER = 14  # rs1, rs2: address | size << 32 of a frame's first and second part; rd: a number of `Sent`
     MMU = 16  # rs1: entries (a power of two, 16 to 4096; 0: off), rs2: address of `WIRED`; rd: 0, -1 when out of frames
     BIND = 17  # rs1: page | `Right`s, rs2: physical address of a page; the TLB has an entry for the page from now on

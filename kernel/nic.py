@@ -156,13 +156,13 @@ def _dequeue(kernel: Any, number: int) -> int:
 
 @native
 def peek(kernel: Any, number: int, address: int, start: int, size: int) -> int:
-    """Copy at most `size` bytes of the frame that waits first, from byte `start` on; how many, 0 when none waits."""
+    """Copy at most `size` bytes of the frame that waits first, from byte `start` on; how many there are, 0 for none."""
     index = guest_at(kernel, number).queue_head
-    count = min(size, packet_at(kernel, index).length - start) if index != NOBODY else 0
-    if count <= 0:
+    there = packet_at(kernel, index).length - start if index != NOBODY else 0
+    if there <= 0:
         return 0
-    copy(address, pool_at(kernel.packets).items + index * _SIZE + _DATA + start, count)
-    return count
+    copy(address, pool_at(kernel.packets).items + index * _SIZE + _DATA + start, min(size, there))
+    return there
 
 
 @native

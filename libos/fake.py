@@ -137,9 +137,10 @@ class Machine:
 
     def peek(self, buffer: memoryview, start: int) -> int:
         """Copy of the first waiting frame, from `start` on, what fits."""
-        part = self.waiting[0][start:][: len(buffer)] if self.waiting else b""
+        there = self.waiting[0][start:] if self.waiting else b""
+        part = there[: len(buffer)]
         buffer[: len(part)] = part
-        return len(part)
+        return len(there)
 
     def receive(self, buffer: memoryview) -> int:
         """Copy the next waiting frame, cut to the buffer's size."""

@@ -16,7 +16,7 @@ from denali.libos.net import stack, table, tcp
 STREAMS = 3072
 BLOCKED, BROKEN = -1, -2  # answers of `stream_read` and `stream_write`
 
-tcp.configure(connections=STREAMS, receive=2048, send=2048)
+tcp.configure(connections=STREAMS, receive=2048, send=2048, frame=1514)
 
 HOST_FINISHED = 1  # the host's client will send no more
 GUEST_FINISHED = 2  # the guest will send no more, and the client has been told

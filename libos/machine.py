@@ -132,7 +132,7 @@ def receive(buffer: Buffer) -> int:
 
 
 def peek(buffer: Buffer, start: int) -> int:
-    """Copy the frame that `receive` would take, from byte `start` on, and leave it there; how many bytes."""
+    """Copy what fits of the frame that `receive` would take, from byte `start` on; its length from there, 0: none."""
     return current().peek(_bytes_of(buffer), start)
 
 

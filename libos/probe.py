@@ -20,7 +20,7 @@ FAILED = 0xFFFFFFFF
 REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"
 EXPECTED = b"HTTP/1.1 200 "
 
-tcp.configure(connections=2 * AT_ONCE, receive=1460, send=128)
+tcp.configure(connections=2 * AT_ONCE, receive=1460, send=128, frame=1514)
 
 first = np.zeros(1, np.int64)  # number of the first guest to ask
 count = np.zeros(1, np.int64)  # how many

@@ -52,7 +52,7 @@ static inline int64_t denali_gather(const void *head, size_t length, const void 
     return DENALI_SERVICE(DENALI_GATHER, (uint64_t)length << 32 | (uint64_t)head, (uint64_t)more << 32 | (uint64_t)rest);
 }
 
-/* Copy the frame that waits first, from byte start on, and leave it there; returns how many bytes, 0 when none. */
+/* Copy what fits of the frame that waits first, from byte start on; returns its length from there, 0 when none waits. */
 static inline int64_t denali_peek(void *buffer, uint32_t start, uint32_t size) {
     return DENALI_SERVICE(DENALI_PEEK, buffer, (uint64_t)start << 32 | size);
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from denali.libos import machine
 
-from . import ip, output, ring, segment, table, timers, wire
+from . import output, row, segment, table, timers, wire
 
 LINGER = 2_000 * table.MILLISECOND  # for the FIN of a peer when nobody here waits for it
 TIME_WAIT = 500 * table.MILLISECOND
@@ -198,8 +198,8 @@ def _progress(c: int, spoken: int) -> None:
     data = min(spoken, one.send_length)
     if spoken > data:
         one.bits |= table.FIN_ACKNOWLEDGED
-    one.send_at = ring.wrapped(table.outgoing[c], one.send_at + data)
     one.send_length -= data
+    one.send_at = one.send_at + data if one.send_length > 0 else 0
     one.unacknowledged = (one.unacknowledged + spoken) & wire.WORD
     if wire.since(one.send_next, one.unacknowledged) < 0:
         one.send_next = one.unacknowledged
@@ -236,17 +236,28 @@ def _text(c: int, ahead: int) -> None:
     one.bits |= table.ACKNOWLEDGE
     skip = max(-ahead, 0)
     place = max(ahead, 0)
-    length = min(came.length - skip, table.incoming.shape[1] - one.receive_length - place)
+    length = min(came.length - skip, table.RECEIVE - one.receive_length - place)
     if length <= 0 or one.bits & table.PEER_FINISHED:
         return
     if one.bits & table.RELEASED:
         one.receive_next = (one.receive_next + (length if place == 0 else 0)) & wire.WORD
         return
-    ring.write(table.incoming[c], one.receive_at + one.receive_length + place, ip.frame, came.start + skip, length)
+    _read(c, int(came.start + skip), int(place), int(length))
     if place > 0:
         _keep(c, (one.receive_next + place) & wire.WORD, length)
     else:
         _deliver(c, length)
+
+
+def _read(c: int, start: int, place: int, length: int) -> None:
+    """Copy bytes of the frame that waits, from `start`, behind what is in the row already, `place` bytes further."""
+    one, base = table.connection[c], table.incoming(c)
+    gap = wire.since(one.gap_end, one.receive_next) if one.gap_start != one.gap_end else 0
+    kept = int(one.receive_length) + gap
+    end = max(kept, int(one.receive_length) + place + length)
+    one.receive_at = row.settled(table.space, base, int(one.receive_at), kept, end - kept, table.RECEIVE)
+    at = base + int(one.receive_at + one.receive_length) + place
+    machine.peek(table.space[at : at + length], start)
 
 
 def _keep(c: int, start: int, length: int) -> None:
@@ -295,6 +306,7 @@ def settle(c: int) -> None:
             timers.arm(c, table.stack[0].now + LINGER)
     elif one.bits & table.FIRST_TO_CLOSE:
         one.state = table.TIME_WAIT
+        table.release(c)
         timers.arm(c, table.stack[0].now + TIME_WAIT)
     else:
         timers.disarm(c)

@@ -26,19 +26,16 @@ from .wire import Bytes
 HEAD_ROOM = 192  # bytes that the head of any response fits in
 IDLE = 200 * table.MILLISECOND  # a client that is silent for so long gives way to a new one
 
-REPLY = np.dtype([(name, "<i8") for name in ("status", "at", "length", "claimed", "allowed", "tail", "html")])
+REPLY = np.dtype([(name, "<i8") for name in ("status", "at", "length", "claimed", "allowed", "tail", "html", "row")])
 
-head = np.zeros(HEAD_ROOM, np.uint8)
-body = np.zeros(1024 - HEAD_ROOM, np.uint8)
 reply = np.zeros(1, REPLY).view(np.recarray)
 
 
 def configure(*, connections: int = 4, request_bytes: int = 1024, response_bytes: int = 1024) -> None:
     """Size the server, when the service is built; more clients than `connections` take turns."""
-    global body
+    if response_bytes <= HEAD_ROOM:
+        raise ValueError(f"a response has more than {HEAD_ROOM} bytes, which its head may take")
     tcp.configure(connections=connections, receive=request_bytes, send=response_bytes)
-    request.text = np.zeros(request_bytes, np.uint8)
-    body = np.zeros(response_bytes - HEAD_ROOM, np.uint8)
 
 
 def serve(port: int, answer: Callable[[], None]) -> None:
@@ -85,7 +82,7 @@ def _claims(methods: int, path: bytes) -> bool:
     if one.path_end - one.path < fixed:
         return False
     for i in range(fixed):
-        if request.text[one.path + i] != path[i]:
+        if table.space[one.path + i] != path[i]:
             return False
     mine.allowed |= methods
     mine.tail = one.path + fixed
@@ -95,7 +92,7 @@ def _claims(methods: int, path: bytes) -> bool:
 
 def tail() -> Bytes:
     """What stands where the path of `get` has its `*`. Valid until `answer` returns."""
-    return request.text[reply[0].tail : request.request[0].path_end]
+    return table.space[reply[0].tail : request.request[0].path_end]
 
 
 def number() -> int:
@@ -106,13 +103,13 @@ def number() -> int:
 def query() -> Bytes:
     """What follows the question mark. Valid until `answer` returns."""
     one = request.request[0]
-    return request.text[min(one.path_end + 1, one.target_end) : one.target_end]
+    return table.space[min(one.path_end + 1, one.target_end) : one.target_end]
 
 
 def content() -> Bytes:
     """The request's body. Valid until `answer` returns."""
     one = request.request[0]
-    return request.text[one.body : one.end]
+    return table.space[one.body : one.end]
 
 
 def status(code: int) -> None:
@@ -128,18 +125,27 @@ def html() -> None:
 
 def text(words: bytes) -> None:
     """Append bytes to the body; bytes literals and arrays both do."""
-    at = int(reply[0].length)
+    at, start = int(reply[0].length), _body()
     for i in range(len(words)):
-        if at + i < len(body):
-            body[at + i] = words[i]
+        if at + i < _body_room():
+            table.space[start + at + i] = words[i]
     reply[0].length = at + len(words)
+
+
+def _body() -> int:
+    """Where the body is written: in the row of what the connection sends, behind the room for the head."""
+    return int(reply[0].row) + HEAD_ROOM
+
+
+def _body_room() -> int:
+    return table.SEND - HEAD_ROOM
 
 
 def byte(value: int) -> None:
     """Append one byte to the body."""
     at = int(reply[0].length)
-    if at < len(body):
-        body[at] = value & 0xFF
+    if at < _body_room():
+        table.space[_body() + at] = value & 0xFF
     reply[0].length = at + 1
 
 
@@ -169,10 +175,10 @@ def attend(c: int, answer: Callable[[], None]) -> None:
     if tcp.user(c) == 0:
         tcp.set_user(c, machine.clock())
     while tcp.unsent(c) == 0:
-        length = tcp.peek(c, request.text)
+        length = tcp.available(c)
         if length == tcp.NOTHING:
             return
-        verdict = request.parse(length) if length > 0 else request.INCOMPLETE
+        verdict = request.parse(tcp.front(c), length) if length > 0 else request.INCOMPLETE
         if verdict == request.INCOMPLETE:
             if tcp.peer_finished(c):
                 tcp.close(c)
@@ -182,15 +188,15 @@ def attend(c: int, answer: Callable[[], None]) -> None:
         if not keep:
             tcp.close(c)
             return
-        tcp.consume(c, int(request.request[0].end))
+        tcp.consume(c, int(request.request[0].end - request.request[0].begin))
 
 
 def _overhear(c: int) -> None:
     """Drop what comes on a connection that the service opened itself, and close it at its end."""
-    length = tcp.receive(c, request.text)
-    while length > 0:
-        length = tcp.receive(c, request.text)
-    if length < 0:
+    length = tcp.available(c)
+    if length > 0:
+        tcp.consume(c, length)
+    elif length < 0:
         tcp.close(c)
 
 
@@ -198,19 +204,20 @@ def _respond(c: int, verdict: int, answer: Callable[[], None]) -> bool:
     """Send the response to the request that was read; whether the connection may be kept."""
     mine = reply[0]
     mine.status, mine.length, mine.claimed, mine.allowed, mine.html = verdict, 0, 0, 0, 0
+    mine.row = table.outgoing(c)
     keep = verdict == request.COMPLETE and request.keeps_open()
     if verdict == request.COMPLETE:
         answer()
-        if mine.length > len(body):
+        if mine.length > _body_room():
             mine.status, mine.length = 500, 0
         elif mine.claimed == 0:
             mine.status, mine.length = 405 if mine.allowed != 0 else 404, 0
     if mine.status >= 400 and mine.length == 0:
         text(b"sorry\n")
     _write_head(keep)
-    tcp.send(c, head, int(mine.at))
-    if verdict != request.COMPLETE or request.request[0].method != request.HEAD:
-        tcp.send(c, body, int(mine.length))
+    if verdict == request.COMPLETE and request.request[0].method == request.HEAD:
+        mine.length = 0
+    tcp.send_here(c, HEAD_ROOM - int(mine.at), int(mine.at + mine.length))
     return keep
 
 
@@ -229,13 +236,15 @@ def _write_head(keep: bool) -> None:
     if not keep:
         _head(b"\r\nConnection: close")
     _head(b"\r\n\r\n")
+    start, size = int(mine.row), int(mine.at)
+    table.space[_body() - size : _body()] = table.space[start : start + size]
 
 
 def _head(words: bytes) -> None:
-    at = int(reply[0].at)
+    at = int(reply[0].row + reply[0].at)
     for i in range(len(words)):
-        head[at + i] = words[i]
-    reply[0].at = at + len(words)
+        table.space[at + i] = words[i]
+    reply[0].at += len(words)
 
 
 def _head_integer(value: int) -> None:
@@ -244,7 +253,7 @@ def _head_integer(value: int) -> None:
     while value // power >= 10:
         power *= 10
     while power > 0:
-        head[reply[0].at] = 48 + value // power % 10
+        table.space[reply[0].row + reply[0].at] = 48 + value // power % 10
         reply[0].at += 1
         power //= 10
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from denali.libos.machine import Sent
 
-from . import fifo, ip, ring, segment, table, timers, wire
+from . import fifo, segment, table, timers, wire
 
-DATA = ip.PAYLOAD + 20  # where a segment's bytes start in the frame
 SHORTEST_TIMEOUT = 200 * table.MILLISECOND
 LONGEST_TIMEOUT = 2_000 * table.MILLISECOND
 PATIENCE = 8_000 * table.MILLISECOND  # for a peer that says nothing
@@ -70,10 +69,9 @@ def _emit(c: int, flags: int, length: int) -> bool:
     """Send one segment that takes room in sequence space; whether it went out."""
     one = table.connection[c]
     flying = wire.since(one.send_next, one.unacknowledged)
-    ring.read(table.outgoing[c], one.send_at + flying, ip.frame, DATA, length)
     if one.state == table.SYN_RECEIVED:
         flags |= segment.ACK
-    if not _launch(c, one.send_next, flags, length):
+    if not _launch(c, one.send_next, flags, table.outgoing(c) + one.send_at + flying, length):
         return False
     spoken = length + (1 if flags & (segment.SYN | segment.FIN) else 0)
     one.send_next = (one.send_next + spoken) & wire.WORD
@@ -93,18 +91,17 @@ def _acknowledge(c: int) -> None:
     one = table.connection[c]
     probe = one.bits & table.PROBE
     one.bits &= ~table.PROBE
-    if one.bits & table.ACKNOWLEDGE and not _launch(c, one.send_next, segment.ACK, 0):
+    if one.bits & table.ACKNOWLEDGE and not _launch(c, one.send_next, segment.ACK, 0, 0):
         return
     if probe:
-        _launch(c, (one.send_next - 1) & wire.WORD, segment.ACK, 0)
+        _launch(c, (one.send_next - 1) & wire.WORD, segment.ACK, 0, 0)
 
 
-def _launch(c: int, sequence: int, flags: int, length: int) -> bool:
+def _launch(c: int, sequence: int, flags: int, at: int, length: int) -> bool:
     """Send a segment of `c`; where nobody is there any more, the connection is lost at once."""
     one = table.connection[c]
-    window = min(table.incoming.shape[1] - one.receive_length, 0xFFFF)
-    ports = one.port << 16 | one.remote_port
-    sent = segment.send(one.remote, ports, sequence, one.receive_next, flags, window, length)
+    window = min(table.RECEIVE - int(one.receive_length), 0xFFFF)
+    sent = segment.send(one.remote, _ports(c), sequence, one.receive_next, flags, window, at, length)
     if sent == Sent.NOBODY:
         lose(c)
     elif sent == Sent.FULL:
@@ -113,6 +110,11 @@ def _launch(c: int, sequence: int, flags: int, length: int) -> bool:
         one.edge = (one.receive_next + window) & wire.WORD
         one.bits &= ~(table.ACKNOWLEDGE | table.HELD)
     return sent == Sent.QUEUED
+
+
+def _ports(c: int) -> int:
+    """Our port and the peer's."""
+    return int(table.connection[c].port) << 16 | int(table.connection[c].remote_port)
 
 
 def _schedule(c: int) -> None:
@@ -183,8 +185,7 @@ def reset(c: int) -> None:
     """Tell the peer that this connection is over."""
     one = table.connection[c]
     if one.state == table.OPEN or one.state == table.SYN_RECEIVED:
-        ports = one.port << 16 | one.remote_port
-        segment.send(one.remote, ports, one.send_next, one.receive_next, segment.RST | segment.ACK, 0, 0)
+        segment.send(one.remote, _ports(c), one.send_next, one.receive_next, segment.RST | segment.ACK, 0)
 
 
 def expire(c: int) -> None:

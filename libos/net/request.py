@@ -1,9 +1,14 @@
-"""An HTTP/1.1 request (RFC 9112), read in place from a bounded buffer. What is not plainly right is refused."""
+"""An HTTP/1.1 request (RFC 9112), read where TCP has put it. What is not plainly right is refused.
+
+Every position is one in `table.space`, valid until the connection's owner waits again.
+"""
 # pyright: basic
 
 from __future__ import annotations
 
 import numpy as np
+
+from . import table
 
 INCOMPLETE, COMPLETE = 0, 200
 BAD, TOO_LARGE, FIELDS_TOO_LARGE, NOT_IMPLEMENTED, BAD_VERSION = 400, 413, 431, 501, 505
@@ -16,41 +21,41 @@ REQUEST = np.dtype(
     [
         (name, "<i8")
         for name in (
-            *("method", "path", "path_end", "target_end", "body", "body_length", "end"),
+            *("begin", "method", "path", "path_end", "target_end", "body", "body_length", "end"),
             *("version", "hosts", "lengths", "closes", "keeps"),
         )
     ]
 )
-text = np.zeros(1024, np.uint8)
 request = np.zeros(1, REQUEST).view(np.recarray)
 
 
-def parse(length: int) -> int:
-    """Read the request in the first `length` bytes of `text`: INCOMPLETE, COMPLETE, or the status to refuse it with."""
-    start = 2 if length >= 2 and text[0] == CR and text[1] == LF else 0
-    stop = _end_of_head(start, length)
+def parse(begin: int, length: int) -> int:
+    """Read the request in `length` bytes from `begin`: INCOMPLETE, COMPLETE, or the status to refuse it with."""
+    request[0].begin = begin
+    start = begin + 2 if length >= 2 and table.space[begin] == CR and table.space[begin + 1] == LF else begin
+    stop = _end_of_head(start, begin + length)
     if stop < 0:
         return BAD
     if stop == 0:
-        return FIELDS_TOO_LARGE if length == len(text) else INCOMPLETE
+        return FIELDS_TOO_LARGE if length == table.RECEIVE else INCOMPLETE
     line = find(start, stop, CR)
     status = _request_line(start, line)
     if status == COMPLETE:
         status = _fields(line + 2, stop - 2)
     if status != COMPLETE:
         return status
-    return _body(stop, length)
+    return _body(stop, begin + length)
 
 
 def _end_of_head(at: int, length: int) -> int:
     """Where the body starts; 0 when the head has not come whole, -1 when it holds what no head may hold."""
     line = at
     while at < length:
-        byte = int(text[at])
+        byte = int(table.space[at])
         if byte == CR:
             if at + 1 == length:
                 return 0
-            if text[at + 1] != LF:
+            if table.space[at + 1] != LF:
                 return -1
             if at == line:
                 return at + 2
@@ -67,14 +72,14 @@ def _request_line(at: int, stop: int) -> int:
     one = request[0]
     first = find(at, stop, SPACE)
     second = find(first + 1, stop, SPACE)
-    if first == at or second >= stop or not _is_token(at, first) or text[first + 1] != SLASH:
+    if first == at or second >= stop or not _is_token(at, first) or table.space[first + 1] != SLASH:
         return BAD
     one.method = _method(at, first)
     one.path, one.target_end = first + 1, second
     one.path_end = find(first + 1, second, QUESTION)
     if stop - second != 9 or not same(second + 1, stop - 1, b"http/1."):
         return BAD if not same(second + 1, min(second + 6, stop), b"http/") else BAD_VERSION
-    one.version = int(text[stop - 1]) - 48
+    one.version = int(table.space[stop - 1]) - 48
     return COMPLETE if 0 <= one.version <= 1 else BAD_VERSION
 
 
@@ -138,14 +143,14 @@ def _length(start: int, stop: int) -> int:
     return COMPLETE
 
 
-def _body(start: int, length: int) -> int:
+def _body(start: int, stop: int) -> int:
     """Whether the body has come."""
     one = request[0]
     one.body = start
     one.end = start + one.body_length
-    if one.end > len(text):
+    if one.end - one.begin > table.RECEIVE:
         return TOO_LARGE
-    return COMPLETE if one.end <= length else INCOMPLETE
+    return COMPLETE if one.end <= stop else INCOMPLETE
 
 
 def keeps_open() -> bool:
@@ -156,7 +161,7 @@ def keeps_open() -> bool:
 
 def find(at: int, stop: int, byte: int) -> int:
     """Where `byte` is first found; `stop` when it is not."""
-    while at < stop and text[at] != byte:
+    while at < stop and table.space[at] != byte:
         at += 1
     return min(at, stop)
 
@@ -167,7 +172,7 @@ def decimal(start: int, stop: int) -> int:
         return -1
     value = 0
     for at in range(start, stop):
-        digit = int(text[at]) - 48
+        digit = int(table.space[at]) - 48
         if digit < 0 or digit > 9:
             return -1
         value = 10 * value + digit
@@ -179,7 +184,7 @@ def exact(start: int, stop: int, word: bytes) -> bool:
     if stop - start != len(word):
         return False
     for i in range(len(word)):  # noqa: SIM110 (a generator would need a heap)
-        if text[start + i] != word[i]:
+        if table.space[start + i] != word[i]:
             return False
     return True
 
@@ -189,7 +194,7 @@ def same(start: int, stop: int, word: bytes) -> bool:
     if stop - start != len(word):
         return False
     for i in range(len(word)):  # noqa: SIM110
-        if _lower(int(text[start + i])) != word[i]:
+        if _lower(int(table.space[start + i])) != word[i]:
             return False
     return True
 
@@ -199,13 +204,13 @@ def _lower(byte: int) -> int:
 
 
 def _is_blank(at: int) -> bool:
-    return text[at] == SPACE or text[at] == TAB
+    return table.space[at] == SPACE or table.space[at] == TAB
 
 
 def _is_token(start: int, stop: int) -> bool:
     """Whether these bytes may stand in a name (RFC 9110, 5.6.2)."""
     for at in range(start, stop):
-        byte = _lower(int(text[at]))
+        byte = _lower(int(table.space[at]))
         letter = 97 <= byte <= 122 or 48 <= byte <= 57
         mark = byte in (33, 35, 36, 37, 38, 39, 42, 43, 45, 46, 94, 95, 96, 124, 126)
         if not letter and not mark:

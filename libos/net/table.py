@@ -27,50 +27,65 @@ WANTS_ROOM = 128  # tell the owner when the send ring has room again
 PROBE = 256  # ask a peer with a closed window whether it has opened
 HELD = 512  # the network had no room for the last segment
 
-CONNECTION = np.dtype(
-    [
-        (name, "<i8")
-        for name in (
-            *("remote", "remote_port", "port", "state", "bits", "user", "next"),
-            # Sending: unacknowledged <= send_next <= top in sequence space; the ring holds what lies behind the first.
-            *("unacknowledged", "send_next", "top", "send_at", "send_length", "segment"),
-            *("window", "window_sequence", "window_acknowledgment", "congestion", "threshold", "duplicates"),
-            # Receiving: the ring holds unread bytes up to receive_next, and one stretch behind a gap.
-            *("receive_next", "receive_at", "receive_length", "gap_start", "gap_end", "edge"),
-            # Time, ns.
-            *("smoothed", "variation", "timeout", "timed", "timed_at", "deadline", "place", "expires"),
-        )
-    ]
+_WIDE = (
+    *("remote", "user"),
+    # Sending: unacknowledged <= send_next <= top in sequence space; the row holds what lies behind the first.
+    *("unacknowledged", "send_next", "top", "window_sequence", "window_acknowledgment"),
+    # Receiving: the row holds unread bytes up to receive_next, and one stretch behind a gap.
+    *("receive_next", "gap_start", "gap_end", "edge"),
+    # Time, ns.
+    *("smoothed", "variation", "timeout", "timed", "timed_at", "deadline", "expires"),
 )
-STACK = np.dtype([(name, "<i8") for name in ("now", "free", "hand", "pressed", "ephemeral", "secret", "armed")])
+_NARROW = (
+    *("remote_port", "port", "state", "bits", "next", "place", "row"),
+    *("send_at", "send_length", "segment", "window", "congestion", "threshold", "duplicates"),
+    *("receive_at", "receive_length"),
+)
+CONNECTION = np.dtype([(name, "<i8") for name in _WIDE] + [(name, "<i4") for name in _NARROW])
+_STACK = ("now", "free", "hand", "pressed", "ephemeral", "secret", "armed", "spare")
+STACK = np.dtype([(name, "<i8") for name in _STACK])
 
 # What the stack counts: a service may read it, the tests do.
 RECEIVED, SENT, BAD_FRAME, BAD_IP, BAD_CHECKSUM, BAD_SEGMENT, REFUSED, CROWDED, RETRANSMITTED, STALE = range(10)
 
 LISTENERS = 4
+NONE = -1
 MILLISECOND = 1_000_000
+LONGEST_HEADERS = 134  # Ethernet, IPv4 and TCP with all options
+HEADERS = 256  # of a frame, looked at at once: all headers, and room for some of what follows
 FIRST_TIMEOUT = 500 * MILLISECOND  # of a retransmission, before a round trip has been measured
 
 
-def configure(*, connections: int = 4, receive: int = 1024, send: int = 1024) -> None:
-    """Size the stack, when the service is built: connections at a time, and bytes of buffer in each direction."""
-    global SLOTS, BUCKETS, MSS, connection, incoming, outgoing, bucket, heap, ready, dirty
+def configure(*, connections: int = 4, receive: int = 1024, send: int = 1024, frame: int = HEADERS) -> None:
+    """Size the stack, when the service is built.
+
+    Args:
+        connections: at a time.
+        receive: bytes that a connection keeps for its owner.
+        send: bytes that a connection keeps until the peer has acknowledged them.
+        frame: bytes of a frame that are looked at at once; 1514 saves time with large ones, less saves memory.
+    """
+    global SLOTS, BUCKETS, MSS, RECEIVE, SEND, connection, space, frames, spares, bucket, heap, ready, dirty
+    if min(connections, receive, send) < 1 or frame < HEADERS:
+        raise ValueError(f"a stack has at least 1 connection, 1 byte in each direction, {HEADERS} bytes of a frame")
     SLOTS = connections
     BUCKETS = 1 << (connections - 1).bit_length()
     MSS = min(1460, receive)
+    RECEIVE, SEND = receive, send
     connection = np.zeros(connections, CONNECTION).view(np.recarray)
-    incoming = np.zeros((connections, receive), np.uint8)
-    outgoing = np.zeros((connections, send), np.uint8)
+    space = np.zeros(connections * (send + receive), np.uint8)
+    frames = np.zeros(frame + frame % 2, np.uint8)
+    spares = np.zeros(connections, np.int32)
     bucket = np.zeros(BUCKETS, np.int32)
     heap = np.zeros(connections, np.int32)
     ready = np.zeros(connections + 2, np.int32)
     dirty = np.zeros(connections + 2, np.int32)
 
 
-SLOTS = BUCKETS = MSS = 0
+SLOTS = BUCKETS = MSS = RECEIVE = SEND = 0
 connection = np.zeros(0, CONNECTION).view(np.recarray)
-incoming = outgoing = np.zeros((0, 0), np.uint8)
-bucket = heap = ready = dirty = np.zeros(0, np.int32)
+space = frames = np.zeros(0, np.uint8)
+spares = bucket = heap = ready = dirty = np.zeros(0, np.int32)
 stack = np.zeros(1, STACK).view(np.recarray)
 listening = np.zeros(LISTENERS, np.int64)
 counted = np.zeros(10, np.int64)
@@ -88,6 +103,9 @@ def start() -> None:
     me.free = 1
     for c in range(SLOTS):
         connection[c].next = c + 2 if c + 1 < SLOTS else 0
+        connection[c].row = NONE
+        spares[c] = SLOTS - 1 - c
+    me.spare = SLOTS
 
 
 def bucket_of(remote: int, remote_port: int, port: int) -> int:
@@ -127,6 +145,8 @@ def allocate(remote: int, remote_port: int, port: int) -> int:
 def clear(c: int) -> None:
     """Set what a new connection starts from."""
     one = connection[c]
+    stack[0].spare -= 1
+    one.row = spares[stack[0].spare]
     one.bits = one.user = one.send_at = one.send_length = one.receive_at = one.receive_length = 0
     one.gap_start = one.gap_end = one.duplicates = one.timed = one.deadline = one.place = one.expires = 0
     one.smoothed = one.variation = one.window = one.window_sequence = one.window_acknowledgment = 0
@@ -145,9 +165,30 @@ def forget(c: int) -> None:
         while connection[at].next != c + 1:
             at = int(connection[at].next) - 1
         connection[at].next = one.next
+    release(c)
     one.state = FREE
     one.next = stack[0].free
     stack[0].free = c + 1
+
+
+def release(c: int) -> None:
+    """Give the row of a connection to the next that needs one; it neither sends nor receives bytes any more."""
+    one = connection[c]
+    if one.row != NONE:
+        spares[stack[0].spare] = one.row
+        stack[0].spare += 1
+        one.row = NONE
+        one.send_length = one.receive_length = 0
+
+
+def outgoing(c: int) -> int:
+    """Where in `space` the bytes that a connection sends are kept."""
+    return int(connection[c].row) * (SEND + RECEIVE)
+
+
+def incoming(c: int) -> int:
+    """Where in `space` the bytes that a connection receives are kept."""
+    return outgoing(c) + SEND
 
 
 def announce(c: int) -> None:
@@ -161,8 +202,13 @@ def touch(c: int) -> None:
 
 
 def conserved() -> bool:
-    """Whether every slot is free or findable, exactly once."""
-    seen = np.zeros(SLOTS, np.int64)
+    """Whether every slot is free or findable, exactly once, and every row spare or a connection's."""
+    seen, rows = np.zeros(SLOTS, np.int64), np.zeros(SLOTS, np.int64)
+    for at in range(int(stack[0].spare)):
+        rows[spares[at]] += 1
+    for c in range(SLOTS):
+        if connection[c].row != NONE:
+            rows[connection[c].row] += 1
     c = int(stack[0].free) - 1
     while c >= 0:
         seen[c] += 1
@@ -172,4 +218,4 @@ def conserved() -> bool:
         while c >= 0:
             seen[c] += 1
             c = int(connection[c].next) - 1
-    return bool((seen == 1).all())
+    return bool((seen == 1).all() and (rows == 1).all())

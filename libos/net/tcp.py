@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from denali.libos import machine
 
-from . import arrival, output, ring, stack, table, timers, wire
+from . import arrival, output, row, stack, table, timers, wire
 from .table import configure
 from .wire import Bytes
 
@@ -95,26 +95,38 @@ def receive(c: int, buffer: Bytes) -> int:
 
 def peek(c: int, buffer: Bytes) -> int:
     """Copy bytes that have arrived, without taking them: how many, or NOTHING, END or RESET."""
+    length = min(available(c), len(buffer))
+    if length > 0:
+        start = front(c)
+        buffer[:length] = table.space[start : start + length]
+    return length
+
+
+def available(c: int) -> int:
+    """How many bytes have arrived and were not taken yet, or NOTHING, END or RESET; they lie at `front`."""
     one = table.connection[c]
     if one.state == table.RESET:
         return RESET
-    length = min(one.receive_length, len(buffer))
-    if length == 0:
-        return END if one.bits & table.PEER_FINISHED and one.receive_length == 0 else NOTHING
-    ring.read(table.incoming[c], one.receive_at, buffer, 0, length)
-    return int(length)
+    if one.receive_length == 0:
+        return END if one.bits & table.PEER_FINISHED else NOTHING
+    return int(one.receive_length)
+
+
+def front(c: int) -> int:
+    """Where in `table.space` the bytes that have arrived begin, until the next `wait`."""
+    return table.incoming(c) + int(table.connection[c].receive_at)
 
 
 def consume(c: int, length: int) -> None:
     """Drop the first `length` bytes that have arrived; the peer hears of the room when there is enough of it."""
     one = table.connection[c]
     length = min(length, one.receive_length)
-    one.receive_at = ring.wrapped(table.incoming[c], one.receive_at + length)
     one.receive_length -= length
+    one.receive_at = 0 if one.receive_length == 0 and one.gap_start == one.gap_end else one.receive_at + length
     if one.receive_length > 0 or one.bits & table.PEER_FINISHED:
         table.announce(c)  # more to read, or the end of it
-    opened = table.incoming.shape[1] - one.receive_length - wire.since(one.edge, one.receive_next)
-    if opened >= min(table.MSS, table.incoming.shape[1] >> 1) and not one.bits & table.PEER_FINISHED:
+    opened = table.RECEIVE - one.receive_length - wire.since(one.edge, one.receive_next)
+    if opened >= min(table.MSS, table.RECEIVE >> 1) and not one.bits & table.PEER_FINISHED:
         one.bits |= table.ACKNOWLEDGE
         table.touch(c)
 
@@ -124,7 +136,7 @@ def room(c: int) -> int:
     one = table.connection[c]
     if one.bits & table.FINISHING or one.state == table.RESET:
         return 0
-    free = table.outgoing.shape[1] - one.send_length
+    free = table.SEND - one.send_length
     if free == 0:
         one.bits |= table.WANTS_ROOM
     return int(free)
@@ -143,13 +155,32 @@ def send(c: int, data: Bytes, length: int) -> int:
     one = table.connection[c]
     if one.state == table.RESET or one.bits & table.FINISHING:
         return RESET
-    taken = min(length, table.outgoing.shape[1] - one.send_length)
+    taken = min(length, table.SEND - int(one.send_length))
     if taken < length:
         one.bits |= table.WANTS_ROOM
-    ring.write(table.outgoing[c], one.send_at + one.send_length, data, 0, taken)
+    base = table.outgoing(c)
+    one.send_at = row.settled(table.space, base, int(one.send_at), int(one.send_length), taken, table.SEND)
+    end = base + int(one.send_at + one.send_length)
+    table.space[end : end + taken] = data[:taken]
     one.send_length += taken
     table.touch(c)
-    return int(taken)
+    return taken
+
+
+def send_here(c: int, at: int, length: int) -> int:
+    """Send the bytes that the caller has written at `table.outgoing(c) + at` while nothing waited: how many, or RESET.
+
+    Raises:
+        ValueError: they do not lie in the row, or something waits there.
+    """
+    one = table.connection[c]
+    if one.state == table.RESET or one.bits & table.FINISHING:
+        return RESET
+    if one.send_length > 0 or not 0 <= at <= at + length <= table.SEND:
+        raise ValueError("no row of bytes to send")
+    one.send_at, one.send_length = at, length
+    table.touch(c)
+    return length
 
 
 def finish(c: int) -> None:

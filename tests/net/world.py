@@ -178,4 +178,4 @@ class World:
 
 def modules() -> list[ModuleType]:
     """The stack as imported ordinarily (for functions without state)."""
-    return [importlib.import_module(f"{PACKAGE}.{name}") for name in ("wire", "ring", "fifo")]
+    return [importlib.import_module(f"{PACKAGE}.{name}") for name in ("wire", "row", "fifo")]
