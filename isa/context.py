@@ -79,6 +79,7 @@ SPACE = np.dtype(
         ("service", "<u8"),  # host address of i64 service(CONTEXT*, i64 number, i64 a, i64 b)
         ("miss", "<u8"),  # what empty slots of the table point to
         ("kernel", "<u8"),  # the kernel's own, for its service; native code of guests does not look at it
+        ("registers", "<u8"),  # guest address of the registers page, in private memory
     ],
     align=True,
 )

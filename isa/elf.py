@@ -9,7 +9,8 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .image import PAGE, Segment, Symbol
+from .image import PAGE, REGISTERS_PART, Segment, Symbol
+from .virtual import REGISTERS
 
 ARCHITECTURE = "rv64i2p1_m2p0_a2p1_f2p2_d2p2_c2p0_zicsr2p0_zifencei2p0_zba1p0_zbb1p0_zbs1p0"
 EXECUTABLE, RISCV, CURRENT = 2, 243, 1
@@ -66,6 +67,7 @@ def write_elf(
     objects: Iterable[Symbol] = (),
     labels: Iterable[Symbol] = (),
     sections: Mapping[str, bytes] | None = None,
+    registers: int = 0,
 ) -> bytes:
     """An executable with these segments; the same arguments give the same bytes.
 
@@ -76,9 +78,13 @@ def write_elf(
         objects: symbols of data.
         labels: symbols of neither kind.
         sections: further sections by name, which are not loaded, like ".debug_line".
+        registers: where the registers page lies; 0: at the top of private memory.
     """
-    start = HEADER.size + PROGRAM.size * len(segments)
-    programs, loaded, position = list[bytes](), list[Section](), start
+    programs, loaded = list[bytes](), list[Section]()
+    if registers:
+        programs.append(PROGRAM.pack(REGISTERS_PART, READ | WRITE, 0, registers, registers, 0, REGISTERS.itemsize, 16))
+    count = len(segments) + len(programs)
+    position = HEADER.size + PROGRAM.size * count
     for segment in segments:
         position += (segment.start - position) % PAGE
         programs.append(_program(segment, position))
@@ -89,7 +95,7 @@ def write_elf(
     table = [Section("", 0), *loaded, *extra]
     kinds = ((functions, FUNCTION), (objects, OBJECT), (labels, NO_TYPE))
     table += _symbol_sections([(s, kind) for group, kind in kinds for s in group], loaded, len(table))
-    return _assemble(programs, table, entry, len(segments))
+    return _assemble(programs, table, entry, count)
 
 
 def _program(segment: Segment, offset: int) -> bytes:

@@ -134,6 +134,7 @@ class Space:
         record["ro_start"], record["ro_end"] = image.ro_start, image.ro_end
         record["text_start"], record["text_end"] = image.text_start, image.text_end
         record["private_start"], record["private_size"] = image.private_start, self.private_size
+        record["registers"] = image.registers_in(self.private_size)
         record["table"], record["heat"] = address_of(self.table), address_of(self.heat)
         record["wanted"], record["service"], record["miss"] = address_of(self.ring), service, self.miss
 
@@ -314,5 +315,8 @@ def _check(image: Image, private_size: int) -> None:
         raise ValueError(f"{image.name}: text begins at the odd address {image.text_start:#x}")
     if image.ro_start < 4096 or not image.ro_end <= image.private_start or image.private_start % 4096:
         raise ValueError(f"{image.name}: private memory has to begin at a page behind the read-only bytes")
-    if private_size % 8 or private_size < image.footprint + REGISTERS.itemsize:
-        raise ValueError(f"{image.name} needs {image.footprint + REGISTERS.itemsize} bytes of private memory")
+    if private_size % 8 or private_size < image.least:
+        raise ValueError(f"{image.name} needs {image.least} bytes of private memory")
+    place = image.registers_in(private_size) - image.private_start
+    if place % 8 or not 0 <= place <= private_size - REGISTERS.itemsize:
+        raise ValueError(f"{image.name}: its registers page is not inside private memory")

@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
+from .virtual import REGISTERS
+
 PAGE = 4096
 TEXT_BASE = 0x10000  # where our tools link text
 ADDRESS_LIMIT = 1 << 31  # everything an image maps lies below: addresses fit a host displacement
 FILE_LIMIT = 256 << 20
 _LOAD = "PT_LOAD"
+REGISTERS_PART = 0x6DE4A110  # type of the program header that says where the registers page lies
 _EXECUTE, _WRITE = 1, 2
 
 
@@ -70,6 +73,7 @@ class Image:
     functions: tuple[Symbol, ...] = ()
     objects: tuple[Symbol, ...] = ()
     elf: bytes = field(default=b"", repr=False)
+    registers: int = 0  # where its registers page lies; 0: at the top of private memory, and the stack below it
 
     @property
     def ro_end(self) -> int:
@@ -78,13 +82,23 @@ class Image:
 
     @property
     def footprint(self) -> int:
-        """Bytes of private memory that data and bss take; a guest needs these, its stack and the registers page."""
+        """Bytes of private memory that it lays out itself: data, bss, and with a place for registers the stack too."""
         return len(self.data) + self.zeroed
+
+    @property
+    def least(self) -> int:
+        """The bytes of private memory without which it cannot be: its own, and the registers page."""
+        return self.footprint + (0 if self.registers else REGISTERS.itemsize)
+
+    def registers_in(self, private_size: int) -> int:
+        """Where the registers page of a guest with so much private memory lies."""
+        return self.registers or self.private_start + private_size - REGISTERS.itemsize
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that decides what the image does, in hexadecimal."""
         numbers = (self.entry, self.ro_start, self.text_start, self.text_end, self.private_start, self.zeroed)
+        numbers += (self.registers,) if self.registers else ()
         content = repr((numbers, self.functions)).encode()
         return hashlib.sha256(b"%d:" % len(content) + content + self.read_only + self.data).hexdigest()
 
@@ -172,6 +186,7 @@ def _from_elf(content: bytes, name: str) -> Image:
     start = writable[0].start & -PAGE if writable else _page_after(ro_end)
     _, end = _extent(writable) if writable else (start, start)
     data_end = max((s.start + len(s.data) for s in writable), default=start)
+    registers = _registers(elf, start, end)
     code = [s for s in read_only if s.executable]
     if not code:
         raise BadImage("no executable segment that is not writable")
@@ -195,7 +210,21 @@ def _from_elf(content: bytes, name: str) -> Image:
         functions=tuple(s for s in functions if text_start <= s.start < text_end),
         objects=objects,
         elf=content,
+        registers=registers,
     )
+
+
+def _registers(elf: Any, start: int, end: int) -> int:
+    """The place that the image wants for its registers page, inside its private part; 0 where it does not say."""
+    for part in elf.iter_segments():
+        if part["p_type"] == REGISTERS_PART:
+            place = int(part["p_vaddr"])
+            if place % 16 or not start <= place <= end - REGISTERS.itemsize:
+                raise BadImage(
+                    f"registers page at {place:#x}: not inside [{start:#x}, {end:#x}), or not a multiple of 16"
+                )
+            return place
+    return 0
 
 
 def _header(content: bytes) -> Any:

@@ -19,7 +19,6 @@ from .instruction import Instruction
 from .machine import FFLAGS_MASK
 from .operands import DYNAMIC_ROUNDING
 from .record import ALL_ONES, Cause, Op, Step
-from .virtual import REGISTERS
 
 NO_RESERVATION = ALL_ONES
 ZERO, RA, SP, TP = 0, 1, 2, 4
@@ -95,7 +94,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.memory = Memory(self.image, self.private_size)
         self.pc = self.image.entry
-        self.x[TP] = self.memory.private_start + self.private_size - REGISTERS.itemsize
+        self.x[TP] = self.image.registers_in(self.private_size)
         self.x[SP] = self.x[TP] & ~15
 
     @classmethod

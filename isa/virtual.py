@@ -94,8 +94,9 @@ REPOSSESSION = np.dtype([("count", "<u8"), ("room", "<u8")])  # then `room` word
 
 STREAM_OPEN = np.dtype([("address", "<u4"), ("port", "<u4")])  # IPv4 address (host order) and port the client dialled
 
-# The registers page: at the top of a guest's private memory, its address in tp when the guest starts. The kernel
-# writes it before each turn; the guest writes the fields marked "guest".
+# The registers page: where the image says, else at the top of a guest's private memory; its address is in tp when the
+# guest starts, and sp is that, rounded down to 16. The kernel writes the page before each turn; the guest writes the
+# fields marked "guest".
 REGISTERS = np.dtype(
     [
         ("clock", "<u8"),  # ns, when this turn began

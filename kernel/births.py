@@ -20,7 +20,7 @@ from . import life
 from .guest import Birth
 from .services import service_address
 
-STACK = 64 << 10  # bytes for stack and heap of a guest that did not say how much memory it wants
+STACK = 64 << 10  # bytes for stack and heap where neither the image brings its own nor anybody said how much
 LEAST_STACK = 1024
 MOST = 1 << 31  # bytes of private memory
 
@@ -33,8 +33,9 @@ def private_size(image: Image, memory: int | None) -> int:
     Raises:
         ValueError: it is too small for the image, or too large for the machine.
     """
-    least = image.footprint + flat.REGISTERS_SIZE + LEAST_STACK
-    wanted = image.footprint + STACK if memory is None else memory
+    least = image.least + (0 if image.registers else LEAST_STACK)
+    usual = image.footprint + (0 if image.registers else STACK)
+    wanted = usual if memory is None else memory
     if not least <= wanted <= MOST:
         raise ValueError(f"{image.name}: {wanted} bytes of memory; it takes {least} to {MOST}")
     return flat.private_size_of(flat.frames_for(wanted))

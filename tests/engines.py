@@ -22,7 +22,7 @@ from denali.isa.context import CONTEXT, Status
 from denali.isa.image import Image
 from denali.isa.record import ALL_ONES, Cause
 from denali.isa.reference import NO_RESERVATION, Machine, Memory
-from denali.isa.virtual import REGISTERS, Service
+from denali.isa.virtual import Service
 
 ENGINES = ("reference", "interpreter", "translated")
 SP, TP = 2, 4
@@ -240,7 +240,7 @@ def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int
     memory[: len(data)] = np.frombuffer(data, np.uint8)
     context["pc"] = image.entry if start.pc is None else start.pc
     context["space"], context["reservation"], context["fcsr"] = space.address, NO_RESERVATION, start.fcsr
-    context["x"][TP] = image.private_start + private_size - REGISTERS.itemsize
+    context["x"][TP] = image.registers_in(private_size)
     context["x"][SP] = context["x"][TP] & ~np.uint64(15)
     for name, given in (("x", start.x), ("f", start.f)):
         for number, value in (given or {}).items():

@@ -57,7 +57,7 @@ def registers_at(address: int) -> Any:
 @native
 def registers_address(context: int, space: Any) -> int:
     """Host address of the registers page of the guest whose context is at a host address."""
-    return context + CONTEXT_SIZE + space.private_size - REGISTERS_SIZE
+    return context + CONTEXT_SIZE + space.registers - space.private_start
 
 
 @native

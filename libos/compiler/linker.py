@@ -1,7 +1,9 @@
 """One relocatable object file in, one executable image out.
 
-Text lies at 0x10000, constants on the page after it, what a guest may write on the page after that. The only symbols
-that the object may lack are the virtual instructions: they are made here, as the encoded instruction and a return.
+Text lies at 0x10000, constants on the page after it, what a guest may write on the page after that: where the depth of
+its stack is known, the stack and above it the registers page, then data by size, so that what is small and always in
+use lies together and a guest dirties few pages. The only symbols that the object may lack are the virtual instructions:
+they are made here, as the encoded instruction and a return.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from elftools.elf.relocation import RelocationSection
 
 from denali.isa.elf import write_elf
 from denali.isa.image import Image, Segment, Symbol
-from denali.isa.virtual import CUSTOM_0, Service
+from denali.isa.virtual import CUSTOM_0, REGISTERS, Service
 from denali.libos.compiler import relocations as rel
 from denali.libos.compiler.errors import CompileError
 
@@ -63,10 +65,11 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class Linker:
-    """The state of one link."""
+    """The state of one link; `stack` bytes for it, or None: the kernel gives a stack at the top of memory."""
 
     content: bytes
     readable: Callable[[str], str]
+    stack: int | None = None
     sections: dict[int, Section] = field(default_factory=dict[int, Section])
     stubs: dict[str, int] = field(default_factory=dict[str, int])
     symbols: list[Any] = field(default_factory=list[Any])
@@ -85,9 +88,14 @@ class Linker:
         debug = {s.name: bytes(s.data) for s in self.sections.values() if s.name in KEPT_DEBUG}
         start = next(self._address(s) for s in self.symbols if s.name == entry)
         functions, objects = self._exported("STT_FUNC"), self._exported("STT_OBJECT")
-        image = write_elf(segments, entry=start, functions=functions, objects=objects, sections=debug)
+        symbols = {"functions": functions, "objects": objects}
+        image = write_elf(segments, entry=start, **symbols, sections=debug, registers=self._registers(parts))
         self._refuse_missing(elf, image)
         return image
+
+    def _registers(self, parts: list[Part]) -> int:
+        """Where the registers page lies: above the stack; 0 when that is not here."""
+        return 0 if self.stack is None else next(p.start for p in parts if p.writable) + self.stack
 
     def _refuse_missing(self, elf: Any, image: bytes) -> None:
         """Name the place of a call of a function that a guest does not have."""
@@ -115,7 +123,9 @@ class Linker:
         loaded = [s for s in self.sections.values() if s.flags & ALLOC and s.size]
         text = [s for s in loaded if s.flags & EXECUTE]
         constants = [s for s in loaded if not s.flags & (EXECUTE | WRITE) and not s.name.startswith(".eh_frame")]
-        private = sorted((s for s in loaded if s.flags & WRITE), key=lambda s: s.zeroed)
+        private = sorted((s for s in loaded if s.flags & WRITE), key=lambda s: (s.zeroed, s.size))
+        if self.stack is not None:
+            private.insert(0, Section(-1, ".stack", WRITE, 16, self.stack + REGISTERS.itemsize, bytearray(), True))
         text.append(self._stub_section(len(self.sections)))
         address, parts = TEXT_BASE, list[Part]()
         for sections, executable, writable in ((text, True, False), (constants, False, False), (private, False, True)):

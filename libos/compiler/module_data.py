@@ -116,6 +116,8 @@ class ModuleData:
             "weak_odr" if value.global_constant else "weak"
         )  # weak: the host may write it, so assume nothing
         value.align = 8 if root.nbytes >= 8 else 4
+        if not value.global_constant:  # a section of its own: the linker orders them by size
+            value.section = f".data.{name}" if any(content) else f".bss.{name}"
         return value
 
     def constant_bytes(self, builder, kind: types.Bytes, value: bytes):

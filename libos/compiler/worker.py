@@ -71,7 +71,8 @@ def compile_module(module, say) -> bytes:
 
 def link(context, texts: list[str], say) -> bytes:
     """The image; functions that only the generated code asks for are supplied in a second round."""
-    from denali.libos.compiler import codegen, mathematics, runtime
+    from denali.isa.image import Image
+    from denali.libos.compiler import codegen, depth, mathematics, runtime
     from denali.libos.compiler.linker import Linker, missing
 
     collected, keep = context.codegen(), {"_start", *runtime.KEPT}
@@ -81,7 +82,9 @@ def link(context, texts: list[str], say) -> bytes:
         say("adding parts of the library")
         content = codegen.emit(collected, codegen.link(collected, texts + supplied, keep | set(mathematics.SUPPLIED)))
     say("linking")
-    return Linker(content, context.names.of).link("_start")
+    first = Linker(content, context.names.of).link("_start")
+    stack = depth.of(Image.from_elf(first, "service"))
+    return first if stack is None else Linker(content, context.names.of, stack).link("_start")
 
 
 def explain(error: BaseException, path: Path) -> CompileError:

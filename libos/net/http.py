@@ -26,7 +26,7 @@ from .wire import Bytes
 HEAD_ROOM = 192  # bytes that the head of any response fits in
 IDLE = 200 * table.MILLISECOND  # a client that is silent for so long gives way to a new one
 
-REPLY = np.dtype([(name, "<i8") for name in ("status", "at", "length", "claimed", "allowed", "tail", "html", "row")])
+REPLY = np.dtype([(name, "<i4") for name in ("status", "at", "length", "claimed", "allowed", "tail", "html", "row")])
 
 reply = np.zeros(1, REPLY).view(np.recarray)
 

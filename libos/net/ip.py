@@ -59,12 +59,10 @@ def payload_of(received: int) -> int:
 def echo(start: int, length: int) -> None:
     """Answer an echo request of which every byte is here; drop every other control message."""
     frame = table.frames
-    if (
-        length < 8
-        or start + length > len(frame)
-        or frame[start] != ECHO_REQUEST
-        or wire.checksum(wire.total(frame, start, length)) != 0
-    ):
+    if length < 8 or start + length > len(frame) or wire.checksum(wire.total(frame, start, length)) != 0:
+        _drop(table.BAD_IP)
+        return
+    if frame[start] != ECHO_REQUEST:
         _drop(table.BAD_IP)
         return
     asker = wire.get32(frame, 26)

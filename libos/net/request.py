@@ -19,7 +19,7 @@ TAB, LF, CR, SPACE, COLON, SLASH, QUESTION = 9, 10, 13, 32, 58, 47, 63
 
 REQUEST = np.dtype(
     [
-        (name, "<i8")
+        (name, "<i4")
         for name in (
             *("begin", "method", "path", "path_end", "target_end", "body", "body_length", "end"),
             *("version", "hosts", "lengths", "closes", "keeps"),

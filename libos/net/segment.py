@@ -12,15 +12,9 @@ from . import ip, table, wire
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 SMALLEST_MSS = 64  # a peer that asks for less would have us send more headers than bytes
 
-SEGMENT = np.dtype(
-    [
-        (name, "<i8")
-        for name in (
-            *("remote", "remote_port", "port", "sequence", "acknowledgment"),
-            *("control", "window", "mss", "start", "length"),
-        )
-    ]
-)
+_WIDE = ("remote", "sequence", "acknowledgment")
+_NARROW = ("remote_port", "port", "control", "window", "mss", "start", "length")
+SEGMENT = np.dtype([(name, "<i8") for name in _WIDE] + [(name, "<i4") for name in _NARROW])
 arrived = np.zeros(1, SEGMENT).view(np.recarray)
 
 
@@ -106,7 +100,7 @@ def refuse() -> None:
     if one.control & RST:
         return
     table.counted[table.REFUSED] += 1
-    ports = int(one.port << 16 | one.remote_port)
+    ports = int(one.port) << 16 | int(one.remote_port)
     if one.control & ACK:
         send(int(one.remote), ports, int(one.acknowledgment), 0, RST, 0)
         return

@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import oracles
+import pytest
 
 from denali.isa.assembler import assemble
 from denali.isa.elf import write_elf
-from denali.isa.image import Image, Segment, Symbol
+from denali.isa.image import BadImage, Image, Segment, Symbol
 
 CODE = b"\x01\x00" * 8
 SEGMENTS = [
@@ -30,6 +31,22 @@ def test_an_image_gets_back_what_was_written() -> None:
     assert image.read_only == CODE + bytes(0x11000 - 0x10010) + b"const"
     assert (image.private_start, image.data, image.zeroed) == (0x12000, b"data", 60)
     assert (image.functions, image.objects) == ((MAIN,), (VALUE,))
+
+
+def test_an_image_may_say_where_its_registers_page_lies() -> None:
+    segments = [SEGMENTS[0], Segment(0x12000, 200, b"data", True, False)]
+    image = Image.from_elf(write_elf(segments, entry=0x10002, registers=0x12010), "test")
+    assert (image.registers, image.registers_in(4096), image.least) == (0x12010, 0x12010, 200)
+    usual = Image.from_elf(write_elf(segments, entry=0x10002), "test")
+    assert (usual.registers, usual.registers_in(4096), usual.least) == (0, 0x13000 - 128, 328)
+    assert image.digest != usual.digest
+
+
+@pytest.mark.parametrize("place", [8, 0x10000, 0x11FF0, 0x12008, 0x12050, 0x13000, (1 << 64) - 16])
+def test_a_registers_page_outside_the_private_part_is_refused(place: int) -> None:
+    segments = [SEGMENTS[0], Segment(0x12000, 200, b"data", True, False)]
+    with pytest.raises(BadImage, match="registers page at"):
+        Image.from_elf(write_elf(segments, entry=0x10002, registers=place), "test")
 
 
 def test_further_sections_are_not_loaded_and_can_be_read_back() -> None:
