@@ -21,13 +21,13 @@ def written(kernel: Kernel, guest: Guest) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["hello", "counter", "store"])
-def test_a_web_service_writes_to_one_page_while_clients_come_one_by_one(
+def test_a_web_service_writes_to_one_page_for_a_client_and_to_two_for_more(
     kernel: Kernel, examples: Path, name: str
 ) -> None:
     for guest in kernel.spawn(load(examples / f"{name}.py"), count=3):
-        for _ in range(3):
+        for limit in ([0], [0, 1], [0, 1]):  # the next client comes while the one before is still parting
             assert guest.request(REQUEST.replace(b"{}", b"Connection: close\r\n")).startswith(b"HTTP/1.1 200")
-        assert written(kernel, guest) == [0]
+            assert written(kernel, guest) in ([0], limit)
 
 
 def test_many_requests_on_one_connection_stay_in_two_pages(kernel: Kernel, examples: Path) -> None:
