@@ -89,9 +89,29 @@ class Engine:
                 return load(found, library())
             except Unloadable as reason:
                 log.warning("ignored the cached runtime: %s", reason)
-        built = self.workers.submit(Request("runtime")).result().code
-        self.cache.put("native", self.runtime_name, built)
-        return load(built, library())
+        return load(_build_runtime(self.cache, self.runtime_name, self.workers), library())
+
+
+def prepare_runtime(building: Callable[[], object] = lambda: None) -> None:
+    """Have the native runtime on disk, so that an `Engine` starts at once; `building` is called when it has to be made.
+
+    Raises:
+        Failed: it could not be built.
+    """
+    cache, name = caching.Cache(), caching.key("runtime", caching.code_version())
+    if cache.get("native", name) is None:
+        building()
+        workers = Workers(1)
+        try:
+            _build_runtime(cache, name, workers)
+        finally:
+            workers.close()
+
+
+def _build_runtime(cache: caching.Cache, name: str, workers: Workers) -> bytes:
+    code = workers.submit(Request("runtime")).result().code
+    cache.put("native", name, code)
+    return code
 
 
 @dataclass(eq=False, slots=True)

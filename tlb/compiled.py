@@ -93,15 +93,15 @@ def stamp() -> str:
     return key(*texts, version("numba"), host_version(), os.environ.get("NUMBA_BOUNDSCHECK", ""))
 
 
-def prepare(group: str) -> Code:
-    """The loaded code of a package, compiled first where the cache has none.
+def prepare(group: str, compiling: Callable[[], object] = lambda: None) -> Code:
+    """The loaded code of a package, compiled first where the cache has none; then `compiling` is called before.
 
     Raises:
         Failed: it could not be compiled.
     """
     with _lock:
         if group not in _loaded:
-            _loaded[group] = _from_cache(group) or _compiled(group)
+            _loaded[group] = _from_cache(group) or _compiled(group, compiling)
         return _loaded[group]
 
 
@@ -121,7 +121,8 @@ def _from_cache(group: str) -> Code | None:
         return None
 
 
-def _compiled(group: str) -> Code:
+def _compiled(group: str, compiling: Callable[[], object]) -> Code:
+    compiling()
     code = compile_apart(group)
     Cache().put("native", _name(group), code)
     return load(code, _externals())

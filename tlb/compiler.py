@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba.core import cgutils, compiler, config, types, typing, utils
 from numba.core.callconv import BaseCallConv, Status
 from numba.core.codegen import CodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
+from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.cpu import CPUContext
 from numba.core.typed_passes import (
@@ -29,9 +29,10 @@ from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
     NoPythonBackend,
-    NopythonTypeInference,
+    PreLowerStripPhis,
 )
 from numba.core.typing.templates import AbstractTemplate
+from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 
 from denali.isa.compile import compile_object, machine
 from denali.tlb.compiled import Entry, entries, modules
@@ -230,17 +231,16 @@ class Inference(BaseTypeInference):
 
 
 class Compiler(CompilerBase):
-    """Numba's passes, without those that end in CPython."""
+    """Those of numba's passes that native functions need: no closures, no array expressions, no inlining."""
 
     def define_pipelines(self):
         """One pipeline."""
         passes = PassManager("native")
-        passes.passes.extend(DefaultPassBuilder.define_untyped_pipeline(self.state).passes)
-        typed = DefaultPassBuilder.define_typed_pipeline(self.state).passes
-        passes.passes.extend((Inference, text) if p is NopythonTypeInference else (p, text) for p, text in typed)
-        passes.add_pass(IRLegalization, "legalise the IR")
-        passes.add_pass(NativeLowering, "lower")
-        passes.add_pass(NoPythonBackend, "collect the result")
+        for kind in (
+            *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
+            *(Inference, PreLowerStripPhis, IRLegalization, NativeLowering, NoPythonBackend),
+        ):
+            passes.add_pass(kind, kind.__name__)
         passes.finalize()
         return [passes]
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from . import libos
+from .isa.engine import prepare_runtime
 from .isa.image import Image
 from .kernel.kernel import Kernel as IsolationKernel
 from .libos.compiler import CompileError, build
+from .libos.compiler.build import ignore
+from .tlb import compiled
 
 __all__ = ["CompileError", "Kernel", "load", "load_all", "service"]
 
@@ -45,13 +48,28 @@ def service(name: str, progress: Progress | None = None) -> Image:
 
 
 def load_all(path: str | os.PathLike[str], services: Iterable[str], progress: Progress) -> Image:
-    """A program, with these services of the library made at the same time: each compiles in a process of its own."""
+    """A program, with all that a kernel and these services of the library need made at the same time."""
     with ThreadPoolExecutor() as pool:
-        others = [pool.submit(service, name, progress) for name in services]
+        rest = pool.submit(prepare, services, progress)
         image = load(path, progress=progress)
-        for other in others:
-            other.result()
+        rest.result()
     return image
+
+
+def prepare(services: Iterable[str], progress: Progress | None = None) -> None:
+    """Have on disk what a kernel needs: its native functions, the engine's runtime, and services of the library.
+
+    What is missing is made at the same time, each in a process of its own.
+    """
+    say = progress or ignore
+    tasks: list[Callable[[], object]] = [
+        lambda: compiled.prepare("denali.kernel", lambda: say("compiling the kernel")),
+        lambda: prepare_runtime(lambda: say("compiling the interpreter")),
+        *[lambda name=name: service(name, progress) for name in services],
+    ]
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        for done in [pool.submit(task) for task in tasks]:
+            done.result()
 
 
 class Limits(TypedDict, total=False):
@@ -80,5 +98,6 @@ class Kernel(IsolationKernel):
         progress: Progress | None = None,
         **limits: Unpack[Limits],
     ) -> None:
-        image = service("gateway", progress) if gateway else None
+        prepare(("gateway",) if gateway else (), progress)
+        image = service("gateway") if gateway else None
         super().__init__(clock=clock, gateway=image, **limits)

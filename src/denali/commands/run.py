@@ -26,10 +26,10 @@ def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -
     denali-py run prog.elf --memory 1M --fuel 1000000000
     denali-py run examples/hello.py --port 8080
     """
-    from ..system import Kernel, load
+    from ..system import Kernel, load_all
 
     with one_line_errors(), spinner(f"loading {program.name}") as progress:
-        image = load(program, progress=progress)
+        image = load_all(program, ("gateway",) if port is not None else (), progress)
         kernel = Kernel(gateway=port is not None, progress=progress)
     with kernel, one_line_errors():
         guest = kernel.spawn(image, memory=memory, fuel=fuel, pipe=_write)[0]
