@@ -252,7 +252,7 @@ class Recorder:
 
     def emit(self, op: Op, width: int, *args: Step | int, attribute: object = None, like: Step | None = None) -> Step:
         """Append a step; plain integers among `args` become constants as wide as `like` (or as the other operand)."""
-        wide = next((a.width for a in args if isinstance(a, Step) and a.width > 1), width)
+        wide = next((a.width for a in args if isinstance(a, Step) and a.width > 1), width or WORD)
         wide = like.width if like is not None else wide
         values = tuple(a if isinstance(a, Step) else self.const(a, wide) for a in args)
         self._check(op, values)

@@ -8,6 +8,7 @@ two Linux system calls, for qemu; machines without them stop there.
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 from collections.abc import Sequence
@@ -167,6 +168,12 @@ class Stream:
     start: int
     size: int
     cases: list[bytes]
+    places: list[int]  # guest address of each case, and of the end of the last
+
+    @property
+    def private_size(self) -> int:
+        """Bytes of memory that it needs."""
+        return -(-self.size // PAGE) * PAGE + PAGE
 
     @property
     def image(self) -> Image:
@@ -176,13 +183,14 @@ class Stream:
     def differences(self, mine: bytes, theirs: bytes) -> list[str]:
         """Where two machines' blocks differ, with the instructions that made them."""
         lines: list[str] = []
-        for number, case in enumerate(self.cases):
+        for number in range(self.size // BLOCK):
             part = slice(number * BLOCK, (number + 1) * BLOCK)
             ours, others = struct.unpack("<98Q", mine[part]), struct.unpack("<98Q", theirs[part])
             wrong = [
                 f"{place_name(i)} {a:#x} {b:#x}" for i, (a, b) in enumerate(zip(ours, others, strict=True)) if a != b
             ]
             if wrong:
+                case = self.cases[number % len(self.cases)]
                 texts = "; ".join(disassemble(word, address) for address, word in words(case, 0))
                 lines.append(f"case {number}: {texts}\n   " + "\n   ".join(wrong))
         return lines
@@ -203,11 +211,21 @@ def make(seed: int, cases: int, length: int = 6) -> Stream:
     return link(bodies, b"".join(block(generator) for _ in bodies))
 
 
-def each(members: Sequence[Instruction], times: int) -> Stream:
-    """A program in which each of `members` stands alone in `times` cases."""
+def each(members: Sequence[Instruction], times: int = 2, rounds: int = 4) -> Stream:
+    """A program in which each of `members` stands alone in `times` cases, which meet `rounds` states each."""
     generator = random.Random(0)
-    bodies = [_body(generator, [[one]], 1) for one in members for _ in range(times)]
-    return link(bodies, b"".join(block(generator) for _ in bodies))
+    bodies = [_alone(generator, one) for one in members for _ in range(times)]
+    return link(bodies, b"".join(block(generator) for _ in range(rounds * len(bodies))))
+
+
+def _alone(generator: random.Random, one: Instruction) -> bytes:
+    """One instruction, and when it may jump two more, so that it is seen whether it does."""
+    case = Case(generator)
+    case.add(one)
+    if Kind.OFFSET in one.operands.values():
+        case.add(BY_NAME["addi"])
+        case.add(BY_NAME["xor"])
+    return case.words()
 
 
 def _body(generator: random.Random, groups: Sequence[Sequence[Instruction]], count: int) -> bytes:
@@ -229,13 +247,23 @@ def block(generator: random.Random) -> bytes:
 
 
 def link(bodies: list[bytes], blocks: bytes) -> Stream:
-    """The program of these cases over these blocks."""
+    """The program of these cases, one after the other and again from the first, for as long as there are blocks."""
     before, after = frame()
-    middle = b"".join(before + body + after for body in bodies)
+    parts = [before + body + after for body in bodies]
+    middle = b"".join(parts)
+    again = "la t0, behind; bgeu gp, t0, 1f; j first; 1:"
     tail = f"li a0, 1; la a1, blocks; li a2, {len(blocks)}; li a7, 64; ecall; li a0, 0; li a7, 93; ecall"
-    source = f".globl _start\n_start: la gp, blocks\n.zero {len(middle)}\n{tail}\n.data\nblocks: .zero {len(blocks)}"
+    source = f""".globl _start
+        _start: la gp, blocks
+        first: .zero {len(middle)}
+        {again} {tail}
+        .data
+        blocks: .zero {len(blocks)}
+        behind:"""
     program = assemble(source)
-    code = program.text[:8] + middle + program.text[8 + len(middle) :]
-    data = program.segments[-1]
+    first, data = program.symbols["first"] - TEXT, program.segments[-1]
+    code = program.text[:first] + middle + program.text[first + len(middle) :]
     segments = [Segment(TEXT, len(code), code, False, True), Segment(data.start, len(blocks), blocks, True, False)]
-    return Stream(write_elf(segments, entry=TEXT, functions=program.functions), data.start, len(blocks), bodies)
+    places = list(itertools.accumulate(map(len, parts), initial=TEXT + first))
+    elf = write_elf(segments, entry=TEXT, functions=program.functions)
+    return Stream(elf, data.start, len(blocks), bodies, places)
