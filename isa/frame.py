@@ -13,11 +13,13 @@ from .context import CONTEXT
 from .emit import Body, Value, field_offset, space_field
 from .fuel import checkpoints
 from .image import Image
+from .loops import STACK
 from .liveness import Calls, Effects, effects_of
 from .machine import CANONICAL_NAN
 from .nans import Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
+from .values import Known, signed
 
 LARGE = 1000  # instructions of a unit from which on its registers are resident
 INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
@@ -75,7 +77,7 @@ class TaggedBody(Body):
 class Frame:
     """What every part of a unit's writer works with."""
 
-    def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, int] | None = None) -> None:
+    def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, Known] | None = None) -> None:
         """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
         self.layout, self.function, self.entry = layout, function, entry
         self.body = TaggedBody()
@@ -85,7 +87,12 @@ class Frame:
         self.registers = Registers(self.body, own.touched, resident=large)
         self.dirty = self._dirty_at_entry()
         self.checkpoints = checkpoints(function, entry)
-        self.assumed = {r: value for r, value in (assumed or {}).items() if r in self.registers.held}
+        assumed = assumed or {}
+        moved = assumed.get(STACK)
+        self.stack_moved = moved.distance if moved is not None and moved.base == STACK else None
+        self.assumed = {
+            r: value for r, value in assumed.items() if r in self.registers.held and self._testable(r, value)
+        }
         self.cold: list[str] = []
         self.block = self.blocks[0]
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
@@ -94,6 +101,9 @@ class Frame:
         no_states: dict[int, States] = {block.pc: {} for block in self.blocks}
         self.nans_at = no_states if large else states_at_entry(function, self.blocks, called)
         self.nans: States = {}
+
+    def _testable(self, register: int, value: Known) -> bool:
+        return value.base is None or (register != STACK and self.stack_moved is not None)
 
     def _return_code(self, code: Value) -> None:
         result = self.body.value(f"insertvalue {RESULT} poison, i64 {code}, 0")

@@ -1,8 +1,9 @@
-"""Loops as functions of their own, so that a guest stopped inside one goes on in code as good as before.
+"""Where a guest that was stopped goes on: a unit of its own for that place, in code as good as what it was stopped in.
 
-A guest that ran out of fuel in a loop comes back at its header. A unit for the header holds the loop with what is
-nested in it; where the loop is left, the unit is left. What the function knows to be constant there (it is, on every
-way from the function's entry) the unit checks once and then knows as well.
+A guest that ran out of fuel in a loop comes back at its header. A unit for that place holds what is reached from there
+up to the headers of the loops around it, which are units themselves: so each loop stands in its unit as in the
+function, entered at its header only. What the function knows to be constant there (it is, on every way from the
+function's entry) the unit checks once and then knows as well.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from .fuel import loop_headers
 from .units import Block, Function
 from .values import Known, Tracker
 
+STACK = 2  # x2, and the base of what is some distance from where the function found it
+PRESERVED = frozenset({2, 8, 9, *range(18, 28)})  # registers that a call leaves as they were
+ALL = frozenset(range(1, 32))
 
-def loops_of(function: Function) -> dict[int, Function]:
+
+def loops_of(function: Function) -> dict[int, frozenset[int]]:
     """For every loop header but the entry: the blocks from which it is reached again without leaving the loop."""
     predecessors: dict[int, set[int]] = {pc: set() for pc in function.blocks}
     for block in function.blocks.values():
@@ -22,7 +27,7 @@ def loops_of(function: Function) -> dict[int, Function]:
     return {header: _loop(function, header, predecessors) for header in sorted(headers)}
 
 
-def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) -> Function:
+def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) -> frozenset[int]:
     """The natural loop: what leads to a jump back to the header, walked backwards from there."""
     outside = _reached_without(function, header)
     body = {header}
@@ -32,8 +37,21 @@ def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) ->
         if pc not in body:
             body.add(pc)
             pending += predecessors[pc] - outside
-    blocks = {pc: block for pc, block in function.blocks.items() if pc in body}
-    return Function(header, blocks, [pc for pc in function.switch if pc in body])
+    return frozenset(body)
+
+
+def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int) -> Function:
+    """What a unit at `entry` holds: the blocks reached from it, up to the headers of the loops around it."""
+    around = {header for header, body in loops.items() if entry in body and header != entry}
+    seen: set[int] = set()
+    pending = [entry]
+    while pending:
+        pc = pending.pop()
+        if pc not in seen and pc not in around:
+            seen.add(pc)
+            pending += function.successors(function.blocks[pc])
+    blocks = {pc: block for pc, block in function.blocks.items() if pc in seen}
+    return Function(entry, blocks, [pc for pc in function.switch if pc in seen])
 
 
 def _reached_without(function: Function, header: int) -> set[int]:
@@ -48,9 +66,12 @@ def _reached_without(function: Function, header: int) -> set[int]:
     return seen
 
 
-def constants(function: Function) -> dict[int, dict[int, int]]:
-    """For every block the integer registers that hold a constant whenever control comes from the function's entry."""
-    entry: dict[int, dict[int, int]] = {function.entry: {}}
+def expectations(function: Function) -> dict[int, dict[int, Known]]:
+    """For every block what its function makes of integer registers before it: constants, or the stack pointer's value.
+
+    Both are as seen from the function's entry; that calls keep what they have to is believed, as all of it is checked.
+    """
+    entry: dict[int, dict[int, Known]] = {function.entry: {STACK: Known(STACK, 0)}}
     pending = [function.entry]
     while pending:
         block = function.blocks[pending.pop()]
@@ -64,11 +85,10 @@ def constants(function: Function) -> dict[int, dict[int, int]]:
     return entry
 
 
-def _after(block: Block, known: dict[int, int]) -> dict[int, int]:
+def _after(block: Block, known: dict[int, Known]) -> dict[int, Known]:
     tracker = Tracker()
-    tracker.registers |= {register: Known(None, value) for register, value in known.items()}
+    tracker.registers |= known
     for located in block.code:
         tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
-    if block.kind == "call":
-        return {}
-    return {r: value.distance for r, value in tracker.registers.items() if r and value.base is None}
+    kept = PRESERVED if block.kind == "call" else ALL
+    return {r: value for r, value in tracker.registers.items() if r in kept and value.base in (None, STACK)}

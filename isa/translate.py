@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from .emit import module_text
 from .image import Image
 from .liveness import Calls
-from .loops import constants, loops_of
+from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
 from .unit import Layout, Unit
 from .units import Function, Program
+from .values import Known
 
 TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
 DATA_LAYOUT = 'target datalayout = "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128"'
@@ -36,11 +37,11 @@ class Translation:
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
         self.calls = Calls(self.functions)
-        self.loops: dict[int, tuple[Function, dict[int, int]]] = {}
-        for function in self.functions.values():
-            loops = loops_of(function)
-            known = constants(function) if loops else {}
-            self.loops |= {header: (loop, known[header]) for header, loop in loops.items() if header not in self.loops}
+        self.loops = {entry: loops_of(function) for entry, function in self.functions.items()}
+        self.homes: dict[int, Function] = {}
+        for function in reversed(self.functions.values()):
+            self.homes |= dict.fromkeys(function.blocks, function)
+        self.expected: dict[int, dict[int, dict[int, Known]]] = {}
 
     def entries(self) -> list[int]:
         """The units to make ahead of time: one for each function, of a small image also one for each loop.
@@ -48,7 +49,8 @@ class Translation:
         The loops of a large one are translated when a guest that was stopped in them has come back often enough.
         """
         size = sum(function.size for function in self.functions.values())
-        return sorted(self.functions.keys() | (self.loops.keys() if size <= SMALL else set()))
+        headers = {header for loops in self.loops.values() for header in loops}
+        return sorted(self.functions.keys() | (headers if size <= SMALL else set()))
 
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
@@ -63,15 +65,15 @@ class Translation:
         rest = rest.replace("define internal void", "define internal x86_regcallcc void")
         return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
 
-    def _scope(self, entry: int) -> tuple[Function, dict[int, int]] | None:
-        """What a unit at `entry` holds, and what it may assume: a function, a loop, or what is reached from there."""
+    def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
+        """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
         if entry in self.functions:
             return self.functions[entry], {}
-        if entry in self.loops:
-            return self.loops[entry]
-        for function in self.functions.values():
-            if entry in function.blocks:
-                return function, {}
+        home = self.homes.get(entry)
+        if home is not None:
+            if home.entry not in self.expected:
+                self.expected[home.entry] = expectations(home)
+            return rest_of(home, self.loops[home.entry], entry), self.expected[home.entry].get(entry, {})
         if self.program.text.at(entry) is None:
             return None
         return self.program.function(entry, set(self.program.entries)), {}

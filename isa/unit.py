@@ -13,11 +13,13 @@ from .emit import Value, field_offset
 from .ends import Ends
 from .frame import INTERPRET, STACK_SHORT, Layout
 from .liveness import FLOAT
+from .loops import STACK
 from .nans import advance, exposed, moved, postpones
 from .record import Op, Step
 from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
 from .rotations import RotatingEmitter
 from .units import Block
+from .values import Known, signed
 
 LEAVING = ("call", "indirect")  # ends of blocks that use native stack
 
@@ -52,15 +54,23 @@ class Unit(Ends):
     def _check_assumed(self) -> None:
         """Whoever comes with other values than the function's own code has there goes on in the interpreter."""
         body, expected = self.body, self.body.name("expected")
+        values = {register: self._expected(known) for register, known in sorted(self.assumed.items())}
         differ = "0"
-        for register, value in sorted(self.assumed.items()):
+        for register, value in values.items():
             bits = body.value(f"xor i64 {self.registers.get(register)}, {value}")
             differ = body.value(f"or i64 {differ}, {bits}")
         other = self._exit(self.entry, frozenset())
         body.branch(body.value(f"icmp eq i64 {differ}, 0"), expected, other, likely=True)
         body.label(expected)
-        for register, value in self.assumed.items():
-            self.registers.put(register, str(value))
+        for register, value in values.items():
+            self.registers.put(register, value)
+
+    def _expected(self, known: Known) -> Value:
+        """What a register should hold: a constant, or a distance from the stack pointer as it is now."""
+        if known.base is None:
+            return str(known.distance)
+        assert self.stack_moved is not None
+        return self.body.value(f"add i64 {self.registers.get(STACK)}, {signed(known.distance - self.stack_moved)}")
 
     def _check_stack(self) -> None:
         """Unwind when the native stack is nearly used up, as it is in a deep recursion."""
