@@ -13,13 +13,13 @@ from .context import CONTEXT
 from .emit import Body, Value, field_offset, space_field
 from .fuel import checkpoints
 from .image import Image
-from .loops import STACK
 from .liveness import Calls, Effects, effects_of
+from .loops import STACK
 from .machine import CANONICAL_NAN
 from .nans import Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
-from .values import Known, signed
+from .values import Known
 
 LARGE = 1000  # instructions of a unit from which on its registers are resident
 INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
