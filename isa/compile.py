@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import llvmlite.binding as llvm
 
+from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.native import runtime_text
 from denali.isa.translate import Translation
@@ -24,6 +25,8 @@ def serve(request: Request) -> Answer:
     if request.kind == "runtime":
         return Answer(compile_object(runtime_text(), level=2), [])
     assert request.image is not None
+    if request.mode is not Mode.FLAT:
+        raise ValueError("code for a virtual MMU is interpreted")
     translation = translation_of(request.image, request.private_size)
     if request.kind == "plan":
         return Answer(b"", batches(request.image, translation.entries()))

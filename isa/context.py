@@ -74,7 +74,9 @@ SPACE = np.dtype(
         ("private_size", "<u8"),
         ("table", "<u8"),  # host address of the entry table: one code pointer per 2 bytes of text
         ("heat", "<u8"),  # host address of one u2 per 2 bytes of text: times dispatched there without an entry
-        ("wanted", "<u8"),  # host address of a ring of 256 u8: pcs that became hot
+        ("paged_table", "<u8"),  # the same two for guests whose virtual MMU is on
+        ("paged_heat", "<u8"),
+        ("wanted", "<u8"),  # host address of a ring of 256 u8: pcs that became hot, with 1 added if under a virtual MMU
         ("wanted_count", "<u8"),  # written by native code; ring index is this modulo 256
         ("service", "<u8"),  # host address of i64 service(CONTEXT*, i64 number, i64 a, i64 b)
         ("miss", "<u8"),  # what empty slots of the table point to
@@ -91,3 +93,10 @@ class Status(enum.IntEnum):
     FUEL = 0  # fuel is zero; pc is the next instruction
     TRAP = 1  # cause and value say why; pc is the instruction that trapped, nothing of it has taken effect
     LEFT = 2  # a service ended the turn; pc is the next instruction
+
+
+class Mode(enum.StrEnum):
+    """What a translation takes a guest's memory for."""
+
+    FLAT = "flat"  # the virtual MMU is off
+    PAGED = "paged"  # it is on: addresses are looked up in the TLB

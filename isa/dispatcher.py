@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 
 from denali.isa.context import Status
-from denali.isa.emit import Body, Value, context_field, space_field
+from denali.isa.emit import Body, Value, context_field, mode_field, space_field
 from denali.isa.emit_float import MXCSR_FLAGS, MXCSR_MASKED, control_for, flags_of, get_mxcsr, set_mxcsr
 
 SLOTS = (1, None, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # guest register of each slot
@@ -100,12 +100,15 @@ def _pick(body: Body, space: Value) -> None:
     inside = body.value(f"and i1 {even}, {body.value(f'icmp ult i64 {offset}, {size}')}")
     body.branch(inside, "in_text", "interpret", likely=True)
     body.label("in_text")
-    table, miss = (load(body, space_field(body, space, name), "ptr") for name in ("table", "miss"))
+    table, miss = (
+        load(body, mode_field(body, "%ctx", "table"), "ptr"),
+        load(body, space_field(body, space, "miss"), "ptr"),
+    )
     slot = body.value(f"getelementptr ptr, ptr {table}, i64 {body.value(f'lshr i64 {offset}, 1')}")
     body.line(f"%unit = load ptr, ptr {slot}")
     body.branch(body.value(f"icmp eq ptr %unit, {miss}"), "no_unit", "run_unit", likely=False)
     body.label("no_unit")
-    body.call("void @denali_heat(ptr, i64)", f"ptr {space}, i64 {pc}")
+    body.call("void @denali_heat(ptr, i64)", f"ptr %ctx, i64 {pc}")
     body.line("br label %interpret")
 
 
@@ -203,12 +206,15 @@ def _service(body: Body) -> str:
 
 
 def _heat(body: Body) -> str:
-    """Count a dispatch to a pc of the text that has no translation; the HOT-th puts it into the ring of wanted pcs."""
+    """Count a dispatch to a pc of the text that has no translation; the HOT-th puts it into the ring of wanted pcs.
+
+    The lowest bit of what stands there says that a guest with a virtual MMU wants it.
+    """
     body.label("entry")
+    body.line(f"%space = load ptr, ptr {context_field(body, '%ctx', 'space')}")
     start = load(body, space_field(body, "%space", "text_start"))
     index = body.value(f"lshr i64 {body.value(f'sub i64 %pc, {start}')}, 1")
-    heat = load(body, space_field(body, "%space", "heat"), "ptr")
-    slot = body.value(f"getelementptr i16, ptr {heat}, i64 {index}")
+    slot = body.value(f"getelementptr i16, ptr {load(body, mode_field(body, '%ctx', 'heat'), 'ptr')}, i64 {index}")
     now = load(body, slot, "i16")
     body.branch(body.value(f"icmp ult i16 {now}, {HOT}"), "count", "done")
     body.label("count")
@@ -220,9 +226,11 @@ def _heat(body: Body) -> str:
     count = load(body, counter)
     ring = load(body, space_field(body, "%space", "wanted"), "ptr")
     place = body.value(f"getelementptr i64, ptr {ring}, i64 {body.value(f'and i64 {count}, {RING - 1}')}")
-    body.line(f"store i64 %pc, ptr {place}")
+    tlb = load(body, context_field(body, "%ctx", "tlb"))
+    paged = body.value(f"zext i1 {body.value(f'icmp ne i64 {tlb}, 0')} to i64")
+    body.line(f"store i64 {body.value(f'or i64 %pc, {paged}')}, ptr {place}")
     body.line(f"store i64 {body.value(f'add i64 {count}, 1')}, ptr {counter}")
     body.line("br label %done")
     body.label("done")
     body.line("ret void")
-    return "define internal void @denali_heat(ptr %space, i64 %pc) #0 noinline {"
+    return "define internal void @denali_heat(ptr %ctx, i64 %pc) #0 noinline {"

@@ -165,6 +165,14 @@ def space_field(body: Body, space: Value, name: str) -> Value:
     return body.value(f"getelementptr i8, ptr {space}, i64 {field_offset(SPACE, name)}")
 
 
+def mode_field(body: Body, context: Value, name: str) -> Value:
+    """A ptr to the field of SPACE that is `name` for a guest without a virtual MMU, `paged_<name>` for one with it."""
+    space = body.value(f"load ptr, ptr {context_field(body, context, 'space')}")
+    tlb = body.value(f"load i64, ptr {context_field(body, context, 'tlb')}")
+    flat, paged = space_field(body, space, name), space_field(body, space, f"paged_{name}")
+    return body.value(f"select i1 {body.value(f'icmp eq i64 {tlb}, 0')}, ptr {flat}, ptr {paged}")
+
+
 class Emitter:
     """Emits the steps of one instruction after the other into the machine's body."""
 

@@ -10,31 +10,23 @@ What is translated once is on disk; with it there, a start takes milliseconds an
 
 from __future__ import annotations
 
-import ctypes
-import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
 from denali.isa import cache as caching
-from denali.isa.context import SPACE
+from denali.isa.context import SPACE, Mode
 from denali.isa.image import Image
 from denali.isa.loader import Code, Unloadable, load
+from denali.isa.translated import Means, Progress, Translated, library
 from denali.isa.virtual import REGISTERS
-from denali.isa.worker import Answer, Failed, Request, Workers
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from denali.isa.worker import Request, Workers
 
 log = logging.getLogger("denali.engine")
 
 RING = 256
-EXTRA_ENTRIES = 4096  # that a space's guests may make hot; their translations are the host's time and memory
-Progress = Callable[[int, int], None]
 
 
 class Engine:
@@ -114,39 +106,21 @@ def _build_runtime(cache: caching.Cache, name: str, workers: Workers) -> bytes:
     return code
 
 
-@dataclass(eq=False, slots=True)
-class _Flight:
-    """Entries that a worker translates."""
-
-    batch: tuple[int, ...]
-    future: Future[Answer]
-    hot: bool  # not of the image's plan, but wanted by its guests
-
-
 class Space:
-    """One image at one size of private memory: what its guests share, and the translation as far as there is one."""
+    """One image at one size of private memory: what its guests share, and its translations."""
 
     def __init__(self, engine: Engine, image: Image, private_size: int, service: int) -> None:
         """See `Engine.space`."""
         _check(image, private_size)
         self.engine, self.image, self.private_size = engine, image, private_size
         self._read_only = np.frombuffer(image.read_only or b"\0", np.uint8)
-        slots = (image.text_end - image.text_start + 1) // 2
-        self.miss = engine.runtime.symbols["denali_miss"]
-        self.table = np.full(max(slots, 1), self.miss, np.uint64)
-        self.heat = np.zeros(max(slots, 1), np.uint16)
+        means = Means(engine.cache, engine.workers, engine.runtime)
+        self.flat, self.paged = (Translated(means, image, private_size, mode) for mode in (Mode.FLAT, Mode.PAGED))
         self.ring = np.zeros(RING, np.uint64)
         self.record = np.zeros(1, SPACE)
         self._fill(service)
         self.address = address_of(self.record)
-        self.loaded: list[Code] = []
-        self._hot: list[list[int]] = []  # entries that became hot, as they were translated together
         self._seen = 0  # of the ring
-        self._pending: list[int] = []
-        self._asked: set[int] = set()
-        self._planning: Future[Answer] | None = None
-        self._flights: list[_Flight] = []
-        self._parts = 0  # of the plan
 
     def _fill(self, service: int) -> None:
         record, image = self.record[0], self.image
@@ -155,167 +129,52 @@ class Space:
         record["text_start"], record["text_end"] = image.text_start, image.text_end
         record["private_start"], record["private_size"] = image.private_start, self.private_size
         record["registers"] = image.registers_in(self.private_size)
-        record["table"], record["heat"] = address_of(self.table), address_of(self.heat)
-        record["wanted"], record["service"], record["miss"] = address_of(self.ring), service, self.miss
+        record["table"], record["heat"] = address_of(self.flat.table), address_of(self.flat.heat)
+        record["paged_table"], record["paged_heat"] = address_of(self.paged.table), address_of(self.paged.heat)
+        record["wanted"], record["service"], record["miss"] = address_of(self.ring), service, self.flat.miss
 
     def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
-        """Translate the whole image, from the cache or by the workers.
+        """Translate the whole image for flat memory, from the cache or by the workers.
 
-        A part that cannot be translated is noted in the log and interpreted.
+        A part that cannot be translated is noted in the log and interpreted. So is everything while a guest's virtual
+        MMU is on.
 
         Args:
             progress: called with the number of finished and of all parts.
             wait: return when all is there; else at once, and what is missing comes with later calls of `poll`.
         """
-        for batch in self._remembered():
-            if self._install_cached(batch):
-                self._hot.append(list(batch))
-        found = self.engine.cache.get("plan", self._name("plan"))
-        if found is not None:
-            self._begin(json.loads(found))
-        else:
-            self._planning = self.engine.workers.submit(Request("plan", self.image, self.private_size))
-        while wait and self.translating:
-            self._report(progress)
-            self._step()
-        self._report(progress)
-
-    def _report(self, progress: Progress | None) -> None:
-        if progress is not None and self._planning is None:
-            progress(self._parts - len(self._flights), self._parts)
-
-    def _step(self) -> None:
-        """Wait for the next thing that workers have been asked for, and use it."""
-        if self._planning is None:
-            self._land(self._flights.pop(0))
-            return
-        planning, self._planning = self._planning, None
-        try:
-            plan = planning.result().batches
-        except Failed as reason:
-            log.warning("%s will be interpreted: %s", self.image.name, reason)
-            return
-        self.engine.cache.put("plan", self._name("plan"), json.dumps(plan).encode())
-        self._begin(plan)
-
-    def _begin(self, plan: list[list[int]]) -> None:
-        """Install what the cache has of the plan, and have the rest translated."""
-        missing = [tuple(batch) for batch in plan if not self._install_cached(batch)]
-        self._flights += [_Flight(batch, self._submit(batch), hot=False) for batch in missing]
-        self._parts = len(plan)
+        self.flat.translate(progress, wait=wait)
 
     @property
     def translating(self) -> int:
         """Requests that workers have been given and whose answers are not in use yet."""
-        return len(self._flights) + (self._planning is not None)
+        return self.flat.translating + self.paged.translating
 
     def poll(self) -> bool:
         """Install translations that have finished, and have hot entries translated next; True when code was added.
 
         To be called between turns; it never waits.
         """
-        installed = False
-        if self._planning is not None and self._planning.done():
-            self._step()
-        for flight in [flight for flight in self._flights if flight.future.done()]:
-            self._flights.remove(flight)
-            installed |= self._land(flight)
-            if not flight.hot and not self.translating:
-                self._cool()
         if int(self.record["wanted_count"][0]) != self._seen:
             self._collect()
-        if self._pending and not self.translating:
-            batch, self._pending = tuple(sorted(self._pending)), []
-            self._flights.append(_Flight(batch, self._submit(batch), hot=True))
-        return installed
-
-    def _cool(self) -> None:
-        """Forget what became hot while the image's own units were missing: with them most of it stays cool."""
-        self.heat.fill(0)
-        self._collect()
-        self._asked.difference_update(self._pending)
-        self._pending.clear()
+        flat, paged = self.flat.poll(), self.paged.poll()
+        return flat or paged
 
     def close(self) -> None:
         """Unload its code; no guest may be running in it."""
         if self in self.engine.spaces:
             self.engine.spaces.remove(self)
-        self.table.fill(self.miss)
-        for code in self.loaded:
-            code.close()
-        self.loaded.clear()
-
-    def _name(self, *parts: str | int | bytes) -> str:
-        return caching.key(caching.code_version(), self.image.digest, self.private_size, *parts)
-
-    def _remembered(self) -> list[list[int]]:
-        found = self.engine.cache.get("hot", self._name("hot"))
-        return [] if found is None else json.loads(found)
-
-    def _submit(self, batch: Sequence[int]) -> Future[Answer]:
-        request = Request("translate", self.image, self.private_size, tuple(batch))
-        return self.engine.workers.submit(request)
-
-    def _install_cached(self, batch: Sequence[int]) -> bool:
-        found = self.engine.cache.get("native", self._name("code", *batch))
-        return found is not None and self._install(found)
-
-    def _land(self, flight: _Flight) -> bool:
-        """Install and keep what a worker made, waiting for it if need be."""
-        try:
-            answer = flight.future.result()
-        except Failed as reason:
-            log.warning("%d functions of %s will be interpreted: %s", len(flight.batch), self.image.name, reason)
-            return False
-        self.engine.cache.put("native", self._name("code", *flight.batch), answer.code)
-        if flight.hot:
-            self._hot.append(list(flight.batch))
-            self.engine.cache.put("hot", self._name("hot"), json.dumps(self._hot).encode())
-        return self._install(answer.code)
-
-    def _install(self, code: bytes) -> bool:
-        """Load a translation and put its units into the table."""
-        try:
-            loaded = load(code, library() | self.engine.runtime.symbols)
-        except Unloadable as reason:
-            log.warning("a translation of %s cannot be loaded: %s", self.image.name, reason)
-            return False
-        self.loaded.append(loaded)
-        for name, address in loaded.symbols.items():
-            if name.startswith("pc_"):
-                pc = int(name[3:], 16)
-                if self.image.text_start <= pc < self.image.text_end:
-                    self.table[(pc - self.image.text_start) >> 1] = address
-                    self._asked.add(pc)
-        return True
+        self.flat.close()
+        self.paged.close()
 
     def _collect(self) -> None:
         """Take what has become hot from the ring. A pc that was overwritten there comes when it is asked for again."""
         count = int(self.record["wanted_count"][0])
         for index in range(max(self._seen, count - RING), count):
-            pc = int(self.ring[index % RING])
-            if pc not in self._asked and len(self._asked) < len(self.table) and self._room():
-                self._asked.add(pc)
-                self._pending.append(pc)
+            wanted = int(self.ring[index % RING])
+            if not wanted & 1:
+                self.flat.want(wanted)
         self._seen = count
-
-    def _room(self) -> bool:
-        return sum(map(len, self._hot)) + len(self._pending) < EXTRA_ENTRIES
-
-
-@lru_cache
-def library() -> dict[str, int]:
-    """Host addresses of the C functions that stand in for instructions which this processor does not have."""
-    names = [
-        name + kind
-        for name in ("fma", "rint", "nearbyint", "trunc", "floor", "ceil", "roundeven")
-        for kind in ("", "f")
-    ]
-    try:
-        mathematics = ctypes.CDLL("libm.so.6")
-        return {name: ctypes.cast(getattr(mathematics, name), ctypes.c_void_p).value or 0 for name in names}
-    except (OSError, AttributeError):
-        return {}
 
 
 def address_of(array: np.ndarray) -> int:

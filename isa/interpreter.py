@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 from denali.isa.context import CONTEXT, Status
 from denali.isa.decoder import Decoder, block_name
-from denali.isa.emit import Body, Emitter, Value, context_field, space_field
+from denali.isa.emit import Body, Emitter, Value, context_field, mode_field, space_field
 from denali.isa.instruction import Instruction
-from denali.isa.record import Cause
+from denali.isa.places import Places
+from denali.isa.record import Cause, Step
 
 SIZES = (1, 2, 4, 8)
 
@@ -23,7 +24,8 @@ class Interpreter:
 
     def __init__(self) -> None:
         self.body = Body()
-        self.emitter = Emitter(self)
+        self.emitter = InterpreterEmitter(self)
+        self.memory = Places(self)
         self.one: Instruction
         self.left = False
 
@@ -81,25 +83,8 @@ class Interpreter:
         return "%ctx"
 
     def pointer(self, address: Value, size: int, cause: Cause) -> Value:
-        """Private memory first, then (for loads) the read-only bytes; a trap where it is wholly inside neither."""
-        body = self.body
-        offset = body.value(f"sub i64 {address}, %private_start")
-        inside = body.value(f"icmp ult i64 {offset}, %private_limit.{size}")
-        if cause != Cause.LOAD:
-            self.trap(cause, address, body.value(f"xor i1 {inside}, true"))
-            return body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
-        private, other, done = body.name("private"), body.name("read_only"), body.name("loaded")
-        body.branch(inside, private, other, likely=True)
-        body.label(private)
-        first = body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
-        body.line(f"br label %{done}")
-        body.label(other)
-        distance = body.value(f"sub i64 {address}, %ro_start")
-        self.trap(cause, address, body.value(f"icmp uge i64 {distance}, %ro_limit.{size}"))
-        second, other = body.value(f"getelementptr i8, ptr %read_only, i64 {distance}"), body.block
-        body.line(f"br label %{done}")
-        body.label(done)
-        return body.value(f"phi ptr [ {first}, %{private} ], [ {second}, %{other} ]")
+        """Where an access goes, as the virtual MMU of the guest is off or on; a load that crosses pages is a copy."""
+        return self.memory.pointer(address, size, cause)
 
     def trap(self, cause: int, value: Value, when: Value | None) -> None:
         """Stop with pc at this instruction and its fuel not spent."""
@@ -202,9 +187,9 @@ class Interpreter:
         space = body.value(f"load ptr, ptr {context_field(body, '%ctx', 'space')}")
         for name in ("private_start", "private_size", "ro_start", "ro_end", "text_start", "text_end"):
             body.line(f"%{name} = load i64, ptr {space_field(body, space, name)}")
-        for name in ("read_only", "table", "heat", "miss"):
+        for name in ("read_only", "miss"):
             body.line(f"%{name} = load ptr, ptr {space_field(body, space, name)}")
-        body.line(f"%space = getelementptr i8, ptr {space}, i64 0")
+        body.line(f"%table = load ptr, ptr {mode_field(body, '%ctx', 'table')}")
         body.line(f"%memory = getelementptr i8, ptr %ctx, i64 {CONTEXT.itemsize}")
         body.line("%ro_size = sub i64 %ro_end, %ro_start")
         body.line("%text_size = sub i64 %text_end, %text_start")
@@ -218,6 +203,7 @@ class Interpreter:
             value = body.value(f"load i64, ptr {context_field(body, '%ctx', slot)}")
             body.line(f"store i64 {value}, ptr %{slot}.slot")
         body.line("store i64 0, ptr %word.slot")
+        self.memory.prologue()
         odd = body.value(f"and i64 {self.pc()}, 1")
         self.trap(Cause.MISALIGNED_FETCH, self.pc(), body.value(f"icmp ne i64 {odd}, 0"))
         body.line("br label %next")
@@ -272,18 +258,9 @@ class Interpreter:
         return body.value(f"phi i64 [ {low}, %{begin} ], [ {joined}, %{end} ]")
 
     def _fetch_half(self, address: Value) -> Value:
-        """Sixteen bits from text or private memory; traps when they are in neither."""
-        body = self.body
-        offset = body.value(f"sub i64 {address}, %private_start")
-        private = body.value(f"icmp ult i64 {offset}, %private_limit.2")
-        distance = body.value(f"sub i64 {address}, %text_start")
-        limit = body.call("i64 @llvm.usub.sat.i64(i64, i64)", "i64 %text_size, i64 1")
-        text = body.value(f"icmp ult i64 {distance}, {limit}")
-        self.trap(Cause.FETCH, address, body.value(f"xor i1 {body.value(f'or i1 {private}, {text}')}, true"))
-        near = body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
-        far = body.value(f"getelementptr i8, ptr %text, i64 {distance}")
-        pointer = body.value(f"select i1 {private}, ptr {near}, ptr {far}")
-        return body.value(f"zext i16 {body.value(f'load i16, ptr {pointer}, align 1')} to i64")
+        """Sixteen bits to be executed."""
+        pointer = self.memory.code(address)
+        return self.body.value(f"zext i16 {self.body.value(f'load i16, ptr {pointer}, align 1')} to i64")
 
     def _epilogue(self) -> None:
         """How instructions end: retired, jumped, landed at a place that counts, left, trapped."""
@@ -294,7 +271,7 @@ class Interpreter:
         body.label("landed")
         self._look_up("counted")
         body.label("counted")
-        body.call("void @denali_heat(ptr, i64)", f"ptr %space, i64 {self.pc()}")
+        body.call("void @denali_heat(ptr, i64)", f"ptr %ctx, i64 {self.pc()}")
         body.line("br label %next")
         body.label("jumped")
         self._look_up("next")
@@ -329,3 +306,12 @@ class Interpreter:
         body.branch(body.value(f"icmp eq ptr {entry}, %miss"), otherwise, "leave", likely=True)
         body.label(outside)
         body.line("br label %next")
+
+
+class InterpreterEmitter(Emitter):
+    """The emitter of one instruction, which leaves stores to the interpreter's memory."""
+
+    def _store(self, step: Step, address: Value, value: Value) -> Value:
+        assert isinstance(self.machine, Interpreter)
+        self.machine.memory.store(address, value, step.args[1].width)
+        return ""

@@ -6,14 +6,16 @@ from denali.isa.decode import DEFINITIONS
 from denali.isa.dispatcher import dispatcher_text
 from denali.isa.emit import module_text
 from denali.isa.interpreter import Interpreter
+from denali.isa.paged import paged_texts
 from denali.isa.rounding import helper_texts
 
 
 def runtime_text() -> str:
-    """LLVM IR of the runtime; exports enter, denali_miss, denali_service and the rounding helpers."""
+    """LLVM IR of the runtime; exports enter, denali_miss, denali_service, denali_find and the rounding helpers."""
     interpreter = Interpreter()
     functions = [interpreter.text(DEFINITIONS)]
     declared = interpreter.body.declared
     functions += dispatcher_text(declared)
+    functions += paged_texts(declared)
     functions += helper_texts(declared)
     return module_text(functions, declared)

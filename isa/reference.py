@@ -17,20 +17,12 @@ from .decode import decode, length_of
 from .image import Image
 from .instruction import Instruction
 from .machine import FFLAGS_MASK
+from .memory import Access, Flat, Memory, Trapped
 from .operands import DYNAMIC_ROUNDING
 from .record import ALL_ONES, Cause, Op, Step
 
 NO_RESERVATION = ALL_ONES
 ZERO, RA, SP, TP = 0, 1, 2, 4
-
-
-class Trapped(Exception):
-    """The instruction cannot be completed."""
-
-    def __init__(self, cause: Cause, value: int) -> None:
-        super().__init__(cause.name, hex(value))
-        self.cause = cause
-        self.value = value
 
 
 Service = Callable[["Machine", int, int, int], int]
@@ -40,36 +32,6 @@ def no_service(machine: Machine, number: int, a: int, b: int) -> int:
     """The service of a machine that has none: every request is refused."""
     machine.stop(Status.TRAP, Cause.DEVICE, number)
     return 0
-
-
-class Memory:
-    """The flat address space: the image's read-only bytes, executable in text, and private memory."""
-
-    def __init__(self, image: Image, private_size: int) -> None:
-        """Private memory as a guest finds it: data, then zeros."""
-        self.image = image
-        self.private_start = image.private_start
-        self.private = bytearray(image.data) + bytearray(private_size - len(image.data))
-
-    def read(self, address: int, size: int) -> bytes | None:
-        """`size` bytes at `address`; None when they are not wholly inside one region."""
-        for start, content in ((self.private_start, self.private), (self.image.ro_start, self.image.read_only)):
-            if start <= address and address + size <= start + len(content):
-                return bytes(content[address - start : address - start + size])
-        return None
-
-    def write(self, address: int, content: bytes) -> bool:
-        """Write to private memory; False, and nothing done, when that is not wholly inside it."""
-        offset = address - self.private_start
-        if offset < 0 or offset + len(content) > len(self.private):
-            return False
-        self.private[offset : offset + len(content)] = content
-        return True
-
-    def executable(self, address: int, size: int) -> bool:
-        """Whether instructions may be fetched there: text, or private memory."""
-        in_text = self.image.text_start <= address and address + size <= self.image.text_end
-        return in_text or 0 <= address - self.private_start <= len(self.private) - size
 
 
 @dataclass(eq=False)
@@ -93,6 +55,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.image, self.private_size)
+        self.access: Access = Flat(self.memory)
         self.pc = self.image.entry
         self.x[TP] = self.image.registers_in(self.private_size)
         self.x[SP] = self.x[TP] & ~15
@@ -140,31 +103,22 @@ class Machine:
         return low if length_of(low) == 2 else low | self.fetch_half(self.pc + 2) << 16
 
     def fetch_half(self, address: int) -> int:
-        """16 bits of text or private memory."""
-        content = self.memory.read(address, 2) if self.memory.executable(address, 2) else None
-        if content is None:
-            raise Trapped(Cause.FETCH, address & ALL_ONES)
-        return int.from_bytes(content, "little")
+        """16 bits to be executed."""
+        return int.from_bytes(self.access.fetch(address & ALL_ONES), "little")
 
-    def load(self, address: int, width: int, cause: Cause = Cause.LOAD) -> int:
+    def load(self, address: int, width: int) -> int:
         """`width` bits at `address`."""
-        content = self.memory.read(address, width // 8)
-        if content is None:
-            raise Trapped(cause, address)
-        return int.from_bytes(content, "little")
+        return int.from_bytes(self.access.read(address, width // 8), "little")
 
     def store(self, address: int, value: int, width: int) -> None:
         """Write `width` bits at `address`."""
-        if not self.memory.write(address, value.to_bytes(width // 8, "little")):
-            raise Trapped(Cause.STORE, address)
+        self.access.write(address, value.to_bytes(width // 8, "little"))
 
     def check_store(self, address: int, width: int) -> None:
         """Trap unless `width` bits at `address` can be written and are aligned, as atomics demand."""
         if address % (width // 8):
             raise Trapped(Cause.MISALIGNED_STORE, address)
-        content = self.memory.read(address, width // 8)
-        if content is None or not self.memory.write(address, content):
-            raise Trapped(Cause.STORE, address)
+        self.access.check_write(address, width // 8)
 
 
 class Execution:

@@ -20,6 +20,8 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from denali.isa.context import Mode
+
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -45,6 +47,7 @@ class Request:
     image: Image | None = None
     private_size: int = 0
     entries: tuple[int, ...] = ()
+    mode: Mode = Mode.FLAT
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
     outcome = run("translated", Image.raw(code), fuel=100, private_size=8000)
 
 The engines are the reference interpreter ("reference"), the native interpreter ("interpreter") and native code with
-everything translated ahead of time ("translated"). Whatever the engine, the outcome is the guest's whole state.
+everything translated ahead of time ("translated"); each with flat memory or, as "reference-tiny", with one of
+`paging.MEMORIES`. Whatever the engine, the outcome is the guest's whole state.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from paging import MEMORIES, MISSES, NativePages, ReferencePages
 
 from denali.isa.context import CONTEXT, Status
 from denali.isa.image import Image
@@ -25,6 +27,7 @@ from denali.isa.reference import NO_RESERVATION, Machine, Memory
 from denali.isa.virtual import Service
 
 ENGINES = ("reference", "interpreter", "translated")
+PAGED = tuple(f"{engine}-{memory}" for engine in ENGINES[:2] for memory in MEMORIES)  # with the virtual MMU on
 SP, TP = 2, 4
 
 
@@ -143,25 +146,33 @@ def guests(
     engine: str, image: Image, *, private_size: int, service: Serve = exits, must_translate: bool = True
 ) -> Generator[Callable[[Start, int], Outcome]]:
     """A function that runs one fresh guest of `image` after another; an image is translated only once."""
-    if engine == "reference":
-        yield lambda start, fuel: _reference(image, private_size, service, start, fuel)
+    kind, _, mode = engine.partition("-")
+    if kind == "reference":
+        yield lambda start, fuel: _reference(image, private_size, service, start, fuel, mode)
         return
     callback = _callback(service, image, private_size)
     address = ctypes.cast(callback, ctypes.c_void_p).value
     space = _engine().space(image, private_size, address)
+    translated = space.paged if mode else space.flat
     try:
-        if engine == "translated":
-            space.translate()
-            assert not must_translate or (space.table != space.miss).any(), f"nothing of {image.name} was translated"
-        yield lambda start, fuel: _native(space, image, private_size, start, fuel)
+        if kind == "translated":
+            translated.translate()
+            lacking = must_translate and (translated.table == space.flat.miss).all()
+            assert not lacking, f"nothing of {image.name} was translated"
+        yield lambda start, fuel: _native(space, image, private_size, start, fuel, mode)
     finally:
         space.close()
         del callback
 
 
-def _reference(image: Image, private_size: int, service: Serve, start: Start, fuel: int) -> Outcome:
+def _reference(image: Image, private_size: int, service: Serve, start: Start, fuel: int, mode: str = "") -> Outcome:
+    def read(address: int, size: int) -> bytes | None:
+        memory = Memory(image, private_size)
+        memory.private[:] = machine.memory.private if pages is None else pages.content()
+        return memory.read(address, size)
+
     def serve(machine: Machine, number: int, a: int, b: int) -> int:
-        call = Call(number, a, b, machine.memory.read)
+        call = Call(number, a, b, read)
         result = service(call)
         if call.status is not Status.FUEL:
             machine.stop(call.status, call.cause, call.value)
@@ -175,20 +186,27 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
     machine.fcsr = start.fcsr
     if start.data is not None:
         machine.memory.private[:] = start.data.ljust(private_size, b"\0")
-    machine.run(min(fuel, start.turn))
-    while machine.status is Status.FUEL and machine.retired < fuel:
+    pages = ReferencePages(machine.memory, MEMORIES[mode](image, private_size)) if mode else None
+    going = True
+    while going:
+        if pages is not None:
+            machine.access = pages.access
         machine.run(min(fuel - machine.retired, start.turn))
+        going = machine.status is Status.FUEL and machine.retired < fuel
+        if machine.status is Status.TRAP and pages is not None and machine.cause is not None:
+            going = pages.handler.handles(machine.cause, machine.value, machine.retired)
     trapped = machine.status is Status.TRAP
+    cause = machine.cause if pages is None or machine.cause is None else MISSES.get(machine.cause, machine.cause)
     return Outcome(
         machine.status,
         machine.pc,
-        machine.cause if trapped else None,
+        cause if trapped else None,
         machine.value if trapped else 0,
         tuple(machine.x),
         tuple(machine.f),
         machine.fcsr,
         fuel - machine.retired,
-        bytes(machine.memory.private),
+        bytes(machine.memory.private) if pages is None else pages.content(),
     )
 
 
@@ -200,13 +218,18 @@ def _engine() -> Any:
 
 
 ENTER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)
+READERS: dict[int, NativePages] = {}  # by the address of the context: the guests whose virtual MMU is on
 SERVICE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64)
 
 
 def _callback(service: Serve, image: Image, private_size: int) -> Any:
     def serve(address: int, number: int, a: int, b: int) -> int:
         memory = Memory(image, len(image.data))
-        memory.private = (ctypes.c_uint8 * private_size).from_address(address + CONTEXT.itemsize)  # type: ignore[assignment]
+        pages = READERS.get(address)
+        if pages is not None:
+            memory.private = bytearray(pages.content())
+        else:
+            memory.private = (ctypes.c_uint8 * private_size).from_address(address + CONTEXT.itemsize)  # type: ignore[assignment]
         call = Call(number, a, b, memory.read)
         result = service(call) & ALL_ONES
         if call.status is not Status.FUEL:
@@ -231,7 +254,7 @@ def _translate_hot(space: Any) -> None:
         space.poll()
 
 
-def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int) -> Outcome:
+def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int, mode: str = "") -> Outcome:
     frames = np.zeros(-(-(CONTEXT.itemsize + private_size) // 8) + 8, np.uint64).view(np.uint8)
     shift = -frames.ctypes.data % 64
     context = frames[shift : shift + CONTEXT.itemsize].view(CONTEXT)[0]
@@ -245,24 +268,30 @@ def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int
     for name, given in (("x", start.x), ("f", start.f)):
         for number, value in (given or {}).items():
             context[name][number] = value & ALL_ONES
-    retired = 0
-    status = Status.FUEL
-    while status is Status.FUEL and retired < fuel:
+    pages = NativePages(context, memory, MEMORIES[mode](image, private_size)) if mode else None
+    if pages is not None:
+        READERS[frames.ctypes.data + shift] = pages
+    retired, going, status, cause = 0, True, Status.FUEL, None
+    while going:
         context["fuel"] = min(fuel - retired, start.turn)
         context["limit"] = retired + context["fuel"]
         ENTER(_engine().enter)(frames.ctypes.data + shift)
         status, retired = Status(int(context["status"])), int(context["limit"]) - int(context["fuel"])
+        cause = Cause(int(context["cause"])) if status is Status.TRAP else None
+        going = status is Status.FUEL and retired < fuel
+        if pages is not None and cause is not None:
+            going = pages.handler.handles(cause, int(context["value"]), retired)
         if start.turn < fuel:
             _translate_hot(space)
-    trapped = status is Status.TRAP
+    READERS.pop(frames.ctypes.data + shift, None)
     return Outcome(
         status,
         int(context["pc"]),
-        Cause(int(context["cause"])) if trapped else None,
-        int(context["value"]) if trapped else 0,
+        cause if pages is None or cause is None else MISSES.get(cause, cause),
+        int(context["value"]) if cause is not None else 0,
         tuple(int(n) for n in context["x"]),
         tuple(int(n) for n in context["f"]),
         int(context["fcsr"]),
         fuel - retired,
-        memory.tobytes(),
+        memory.tobytes() if pages is None else pages.content(),
     )

@@ -18,11 +18,12 @@ LAYERS = {
 }
 # In isa/ but on no guest's path: oracles, and tools for people. What is trusted must not import them.
 TOOLS = {
-    "assembler", "directives", "disassembler", "elf", "encoding", "expressions", "forms", "manual", "names", "notation",
-    "pseudo", "reference", "softfloat", "syntax",
+    "assembler", "directives", "disassembler", "elf", "encoding", "expressions", "forms", "manual", "memory", "names",
+    "notation", "pseudo", "reference", "softfloat", "syntax",
 }  # fmt: skip
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
-BUDGET = {"isa": 7800, "tlb": 1800, "kernel": 3900}
+# isa/ holds two realisations of memory: flat, and the pages of a virtual MMU.
+BUDGET = {"isa": 8600, "tlb": 1800, "kernel": 3900}
 
 
 def modules(folder: str) -> list[Path]:

@@ -17,7 +17,7 @@ SIZE = 0x4000
 Run = Callable[..., engines.Outcome]
 
 
-@pytest.fixture(params=engines.ENGINES)
+@pytest.fixture(params=(*engines.ENGINES, *engines.PAGED))
 def run(request: pytest.FixtureRequest) -> Run:
     def go(source: str, fuel: int = 100) -> engines.Outcome:
         return engines.run(request.param, assemble(source).image(), fuel=fuel, private_size=SIZE)
@@ -71,7 +71,8 @@ def test_a_reserved_mode_in_frm_does_not_hurt_an_instruction_with_its_own_mode(r
 
 def test_an_access_across_the_end_of_private_memory_traps_and_writes_nothing(run: Run) -> None:
     guest = run(f"addi a1, tp, {REGISTERS.itemsize - 4}; li a0, -1; sd a0, 0(a1)")
-    assert (guest.cause, guest.value) == (Cause.STORE, guest.x[11])
+    assert guest.cause is Cause.STORE
+    assert guest.value in (guest.x[11], guest.x[11] + 4)  # of pages: the first byte that is in none
     assert not any(guest.memory)
 
 

@@ -48,8 +48,8 @@ def result(first: str, values: dict[int, str]) -> str:
 
 def install(twins: Twins, text: str, pc: int) -> None:
     code = load(compile_object(text), twins.space.engine.runtime.symbols)
-    twins.space.loaded.append(code)
-    twins.space.table[(pc - twins.space.image.text_start) >> 1] = code.symbols["unit"]
+    twins.space.flat.loaded.append(code)
+    twins.space.flat.table[(pc - twins.space.image.text_start) >> 1] = code.symbols["unit"]
 
 
 def enter(twins: Twins, fuel: int) -> Status:

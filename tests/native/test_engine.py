@@ -50,7 +50,11 @@ def fresh(engine: Engine, tmp_path: Path) -> Iterator[Engine]:
 
 
 def entries(space: Space) -> set[int]:
-    return {space.image.text_start + 2 * index for index in range(len(space.table)) if space.table[index] != space.miss}
+    return {
+        space.image.text_start + 2 * index
+        for index in range(len(space.flat.table))
+        if space.flat.table[index] != space.flat.miss
+    }
 
 
 def wait_for(space: Space) -> None:
@@ -147,7 +151,7 @@ def test_a_warm_start_does_not_load_llvm(fresh: Engine) -> None:
         "from denali.isa.cache import Cache\n"
         f"with Engine(Cache({str(fresh.cache.folder)!r})) as engine:\n"
         f"    space = engine.space(Image.raw({LOOP!r}), {SIZE}, 0); space.translate()\n"
-        "    assert (space.table != space.miss).sum() == 1\n"
+        "    assert (space.flat.table != space.flat.miss).sum() == 1\n"
         "assert 'llvmlite' not in sys.modules and 'numba' not in sys.modules\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -19,7 +19,7 @@ def translated(engine: Engine, program: Program) -> Twins:
     twins = Twins(engine, program.image())
     translation = Translation(twins.space.image, SIZE)
     text, _ = translation.module(translation.entries())
-    assert twins.space._install(compile_object(text))
+    assert twins.space.flat.install(compile_object(text))
     source = random.Random(1)
     twins.set_registers(twins.reference.x, [random_float(source) for _ in range(32)])
     return twins

@@ -131,7 +131,7 @@ def twins_of(engine: Engine, image: Image) -> Twins:
     twins = Twins(engine, image)
     translation = Translation(image, SIZE)
     text, _ = translation.module(translation.entries())
-    assert twins.space._install(compile_object(text))
+    assert twins.space.flat.install(compile_object(text))
     return twins
 
 

@@ -1,0 +1,169 @@
+"""A guest's private memory behind a TLB, for tests of engines: bound from the start, or bound miss by miss.
+
+    MEMORIES["mapped"]   every page has its entry from the start, all within one window
+    MEMORIES["tiny"]     pages lie elsewhere in another order, and only a few have entries at any time
+
+Either way a program sees what it would see with the virtual MMU off. What is left of a page at the top of private
+memory cannot be bound and is wired.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from denali.isa.context import CONTEXT, ENTRY, TLB
+from denali.isa.image import PAGE, Image
+from denali.isa.memory import ALL_RIGHTS, Binding, Memory, Paged
+from denali.isa.record import ALL_ONES, Cause
+
+MISSES = {Cause.MISS_READ: Cause.LOAD, Cause.MISS_WRITE: Cause.STORE, Cause.MISS_EXECUTE: Cause.FETCH}
+
+
+@dataclass(slots=True)
+class Plan:
+    """Which page is where: page n of private memory is page order[n] of the frames."""
+
+    start: int
+    size: int
+    entries: int
+    order: list[int] | None  # None: at its own place in private memory
+    wired_start: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wired_start = (self.start + self.size - 1) & -PAGE
+
+    @property
+    def wired_size(self) -> int:
+        """Bytes of the last page."""
+        return self.start + self.size - self.wired_start
+
+    @property
+    def pages(self) -> range:
+        """The guest addresses of pages that need an entry."""
+        return range(self.start, self.wired_start, PAGE)
+
+    def offset(self, page: int) -> int:
+        """Where a page is in the frames, or in private memory."""
+        number = (page - self.start) // PAGE
+        return PAGE * (number if self.order is None else self.order[number])
+
+
+def mapped(image: Image, size: int) -> Plan:
+    """Entries enough for all pages, each at its own place."""
+    return Plan(image.private_start, size, max(2, 1 << (size // PAGE).bit_length()), None)
+
+
+def tiny(image: Image, size: int) -> Plan:
+    """Four entries, pages in an order that only their number decides."""
+    plan = Plan(image.private_start, size, 4, None)
+    plan.order = random.Random(len(plan.pages)).sample(range(len(plan.pages)), len(plan.pages))
+    return plan
+
+
+MEMORIES: dict[str, Callable[[Image, int], Plan]] = {"mapped": mapped, "tiny": tiny}
+
+
+class Handler:
+    """What a guest's own miss handler would do, outside of it: bind the page that was missed, go on."""
+
+    def __init__(self, plan: Plan, bind: Callable[[int], None], grow: Callable[[int], None]) -> None:
+        """`bind(page)` writes an entry; `grow(entries)` begins with an empty TLB of that many."""
+        self.plan, self.bind, self.grow = plan, bind, grow
+        self.bound: set[int] = set()
+        self.last: list[tuple[int, int]] = []
+        if plan.order is None:
+            for page in plan.pages:
+                bind(page)
+
+    def handles(self, cause: Cause, value: int, retired: int) -> bool:
+        """Whether a miss was one that a binding cures. Two pages that want one entry for one instruction need more."""
+        page = value & -PAGE
+        if cause not in MISSES or page not in self.plan.pages or self.plan.order is None:
+            return False
+        if (retired, page) in self.last:
+            self.plan.entries *= 2
+            self.grow(self.plan.entries)
+            self.last.clear()
+        self.last = [one for one in self.last if one[0] == retired] + [(retired, page)]
+        self.bind(page)
+        return True
+
+
+class ReferencePages:
+    """The plan, carried out for the reference interpreter."""
+
+    def __init__(self, memory: Memory, plan: Plan) -> None:
+        """Private memory's content moves to the frames."""
+        self.memory, self.plan = memory, plan
+        self.frames = memory.private if plan.order is None else bytearray(len(plan.pages) * PAGE)
+        for page in plan.pages if plan.order is not None else ():
+            at, to = page - plan.start, plan.offset(page)
+            self.frames[to : to + PAGE] = memory.private[at : at + PAGE]
+            memory.private[at : at + PAGE] = b"\xdb" * PAGE
+        self.grow(plan.entries)
+        self.handler = Handler(plan, self.bind, self.grow)
+
+    def grow(self, entries: int) -> None:
+        """Begin with an empty TLB."""
+        self.access = Paged(
+            self.memory, entries, self.plan.wired_start, self.plan.start + self.plan.size - self.plan.wired_start
+        )
+
+    def bind(self, page: int) -> None:
+        """Write an entry."""
+        self.access.bind(Binding(page, self.frames, self.plan.offset(page), ALL_RIGHTS))
+
+    def content(self) -> bytes:
+        """Private memory as the guest sees it."""
+        pages = [bytes(self.frames[self.plan.offset(page) :][:PAGE]) for page in self.plan.pages]
+        return b"".join(pages) + bytes(self.memory.private[self.plan.wired_start - self.plan.start :])
+
+
+class NativePages:
+    """The plan, carried out for native code: a TLB in host memory, its address in the context."""
+
+    def __init__(self, context: Any, memory: np.ndarray[Any, Any], plan: Plan) -> None:
+        """Private memory's content moves to the frames."""
+        self.context, self.memory, self.plan = context, memory, plan
+        self.frames = memory if plan.order is None else np.zeros(len(plan.pages) * PAGE, np.uint8)
+        for page in plan.pages if plan.order is not None else ():
+            at, to = page - plan.start, plan.offset(page)
+            self.frames[to : to + PAGE] = memory[at : at + PAGE]
+            memory[at : at + PAGE] = 0xDB
+        self.grow(plan.entries)
+        self.handler = Handler(plan, self.bind, self.grow)
+
+    def grow(self, entries: int) -> None:
+        """Begin with an empty TLB; its window is what is wired."""
+        self.room = np.zeros(TLB.itemsize + entries * ENTRY.itemsize + 64, np.uint8)
+        first = -self.room.ctypes.data % 64
+        self.header = self.room[first : first + TLB.itemsize].view(TLB)[0]
+        self.entries = self.room[first + TLB.itemsize :][: entries * ENTRY.itemsize].view(ENTRY)
+        for tag in ("read", "write", "execute"):
+            self.entries[tag] = ALL_ONES
+        plan, header = self.plan, self.header
+        header["mask"] = entries - 1
+        header["wired_start"], header["wired_size"] = plan.wired_start, plan.wired_size
+        if plan.order is None:
+            header["window_start"], header["window_size"] = plan.start, plan.size
+            header["window_addend"] = (self.memory.ctypes.data - plan.start) & ALL_ONES
+        self.context["tlb"] = self.room.ctypes.data + first
+
+    def bind(self, page: int) -> None:
+        """Write an entry."""
+        entry = self.entries[(page // PAGE) % len(self.entries)]
+        entry["read"] = entry["write"] = entry["execute"] = page
+        entry["addend"] = (self.frames.ctypes.data + self.plan.offset(page) - page) & ALL_ONES
+
+    def content(self) -> bytes:
+        """Private memory as the guest sees it."""
+        pages = [self.frames[self.plan.offset(page) :][:PAGE].tobytes() for page in self.plan.pages]
+        return b"".join(pages) + self.memory[self.plan.wired_start - self.plan.start :].tobytes()
+
+
+__all__ = ["CONTEXT", "MEMORIES", "MISSES", "NativePages", "ReferencePages"]
