@@ -48,13 +48,14 @@ class Plan:
     count: int
     fuel: int
     turn: int
+    watchdog: int
     start: bool = True
     piped: bool = False
     extra: int = ALLOWANCE
     gateway: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("count", "fuel", "turn"):
+        for name in ("count", "fuel", "turn", "watchdog"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 <= self.extra <= MOST // FRAME:
@@ -69,6 +70,7 @@ def spawn(kernel: int, birth: Birth, space: int, plan: Plan) -> int:
     record["space"], record["entry"] = space, birth.image.entry
     record["data"], record["data_size"] = data.ctypes.data, len(birth.image.data)
     record["frames"], record["fuel"], record["turn"] = birth.frames, plan.fuel, plan.turn
+    record["watchdog"] = plan.watchdog
     record["gateway"], record["piped"], record["held"] = plan.gateway, plan.piped, not plan.start
     record["bonus"] = plan.extra - ALLOWANCE
     record["seeds"] = seeds.ctypes.data

@@ -59,6 +59,16 @@ _WORDS = {
 }
 
 
+# What would have been right, by service.
+_RIGHT = {
+    Service.SEND: "a frame is 14 to 1514 bytes of its memory, from its own address, an IPv4 packet whole inside",
+    Service.RECEIVE: "the buffer has to lie in its private memory",
+    Service.CONSOLE: "the text has to lie in its memory",
+    Service.FAIL: "the message has to lie in its memory",
+    Service.RETURN: "there is no event to return from",
+}
+
+
 def place(image: Image, pc: int, caller: int = 0) -> str:
     """`pc 0x10234 in hello.handler (hello.py:12)`, as far as known; `caller` (x1) helps where pc has no line."""
     line = image.line_at(pc)
@@ -69,16 +79,39 @@ def place(image: Image, pc: int, caller: int = 0) -> str:
     return f"pc {pc:#x}" + (f" in {image.function_at(pc)}" if known else "") + where
 
 
-def _service_name(word: int | None) -> str:
-    """` (send)` when the instruction word asks for a service."""
+def _refused(word: int | None) -> str:
+    """` (send: what a frame is)` when the instruction word asks for a service."""
     number = (word or 0) >> 25
-    return f" ({Service(number).name.lower()})" if word and number in set(Service) else ""
+    if not word or number not in set(Service):
+        return ""
+    service = Service(number)
+    rule = f": {_RIGHT[service]}" if service in _RIGHT else ""
+    return f" ({service.name.lower()}{rule})"
 
 
 def describe(
-    number: int, image: Image, cause: int, value: int, pc: int, text: str = "", *, handling: bool, caller: int = 0
+    number: int,
+    image: Image,
+    cause: int,
+    value: int,
+    pc: int,
+    text: str = "",
+    *,
+    interrupted: int | None = None,
+    caller: int = 0,
 ) -> str:
-    """One line for a guest that was stopped by a trap; `text` is what a failed guest said."""
+    """One line for a guest that was stopped by a trap.
+
+    Args:
+        number: of the guest.
+        image: its program.
+        cause: a `Cause`; the guest can make this any number.
+        value: the cause's value.
+        pc: the instruction that trapped.
+        text: what a failed guest said.
+        interrupted: where it was when its event handler was entered; None when it is not inside.
+        caller: its x1.
+    """
     if cause not in set(Cause):
         what = f"unknown trap {cause}, value {value:#x}"
     elif cause == Cause.FAILED and text:
@@ -86,9 +119,11 @@ def describe(
     else:
         what = _WORDS[Cause(cause)].format(value=value)
     if cause == Cause.DEVICE:
-        what += _service_name(_word_at(image, pc))
-    inside = ", inside its own event handler" if handling else ""
-    return f"guest {number} ({image.name}): {what}{inside}: {place(image, pc, caller)}"
+        what += _refused(_word_at(image, pc))
+    where = place(image, pc, caller)
+    if interrupted is not None:
+        where += f", inside its event handler, entered from {place(image, interrupted)}"
+    return f"guest {number} ({image.name}): {what}: {where}"
 
 
 def _word_at(image: Image, pc: int) -> int | None:

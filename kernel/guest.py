@@ -24,7 +24,6 @@ COUNTERS = (
     "bytes_received",
     "sent_to_nobody",
     "sent_to_full",
-    "sent_spoofed",
     "missed",
     "events",
     "console_bytes",

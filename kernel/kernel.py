@@ -116,6 +116,7 @@ class Kernel:
         fuel: int | None = None,
         turn: int | None = None,
         extra: int | None = None,
+        watchdog: int | None = None,
         start: bool = True,
         pipe: Pipe | None = None,
     ) -> list[Guest]:
@@ -128,6 +129,8 @@ class Kernel:
             fuel: instructions in a guest's life; None: no limit.
             turn: instructions in one turn.
             extra: frames that each may ask for beyond its memory, for its virtual MMU; None: 256.
+            watchdog: instructions after which a guest is stopped that asks the machine for nothing (reading the clock
+                does not count); looked at after every turn; None: it may compute for ever.
             start: let them run at once; else `Guest.start` does.
             pipe: called by the kernel's thread with what they write, as it comes; it is then not kept.
 
@@ -136,7 +139,15 @@ class Kernel:
             ValueError: an argument makes no sense.
         """
         extra = ALLOWANCE if extra is None else extra
-        plan = births.Plan(count, fuel or ENDLESS, turn or TURN, start=start, piped=pipe is not None, extra=extra)
+        plan = births.Plan(
+            count,
+            fuel or ENDLESS,
+            turn or TURN,
+            watchdog or ENDLESS,
+            start=start,
+            piped=pipe is not None,
+            extra=extra,
+        )
         return self._spawn(image, memory, plan, pipe)
 
     def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
@@ -150,7 +161,7 @@ class Kernel:
 
     def _open_gateway(self, image: Image) -> None:
         birth, space = self._birth(image, None, ENDLESS)
-        plan = births.Plan(1, ENDLESS, TURN, gateway=True)
+        plan = births.Plan(1, ENDLESS, TURN, ENDLESS, gateway=True)
         self._call(lambda: self._runner.bear_gateway(birth, space, plan))
 
     def guest(self, number: int) -> Guest:

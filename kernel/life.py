@@ -36,6 +36,7 @@ BIRTH = np.dtype(
         ("frames", "<i8"),
         ("fuel", "<i8"),
         ("turn", "<i8"),
+        ("watchdog", "<i8"),
         ("gateway", "<i8"),
         ("piped", "<i8"),
         ("held", "<i8"),  # do not start it yet
@@ -79,7 +80,7 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
     guest = guest_at(kernel, number)
     guest.context, guest.registers = address, registers_address(address, space_at(birth.space))
     guest.first_frame, guest.frames = first, birth.frames
-    guest.fuel, guest.turn = birth.fuel, birth.turn
+    guest.fuel, guest.turn, guest.watchdog = birth.fuel, birth.turn, birth.watchdog
     guest.gateway, guest.piped = birth.gateway, birth.piped
     if birth.bonus:
         holds.account_at(pool.pool_at(kernel.frames), number).bonus = birth.bonus

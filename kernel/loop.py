@@ -114,6 +114,8 @@ def _settle(kernel: Any, number: int, context: Any, status: int) -> None:
         _grant(kernel, number, context)
     elif guest.fuel <= 0:
         stop(kernel, number, End.EXHAUSTED)
+    elif guest.silent >= guest.watchdog:
+        stop(kernel, number, End.HUNG)
     else:
         ready(kernel, number)
 
@@ -161,6 +163,7 @@ def _turn(kernel: Any, number: int) -> None:
     status = _enter(kernel, number, context)
     used = fuel - context.fuel
     guest.fuel -= used
+    guest.silent = 0 if guest.silent < 0 else guest.silent + used
     guest.turns += 1
     kernel.turns += 1
     kernel.retired += used

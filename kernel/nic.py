@@ -5,10 +5,11 @@
     peek     bytes of the frame that waits first, so that a guest needs no buffer for a whole one
     receive  the next frame that waits, cut to the buffer
 
-A MAC address is 02:00 and the IPv4 address, which is 10.1.0.0 plus the guest's number. A frame whose source, MAC or
-IPv4, is not its sender's goes nowhere and is counted. Buffers are shared by all guests; two limits keep anyone from
-having them all: a guest's frames that still wait somewhere (its credit), and the frames that wait for one guest. Both
-shrink with what is free (after Choudhury and Hahne, "Dynamic queue length thresholds", 1998), so late comers find room.
+A MAC address is 02:00 and the IPv4 address, which is 10.1.0.0 plus the guest's number. A frame that lies, about its
+source or about its IPv4 packet, is refused like any other bad argument: its sender traps. Buffers are shared by all
+guests; two limits keep anyone from having them all: a guest's frames that still wait somewhere (its credit), and the
+frames that wait for one guest. Both shrink with what is free (after Choudhury and Hahne, "Dynamic queue length
+thresholds", 1998), so late comers find room.
 
     law: a buffer is in exactly one guest's queue, or free; `outstanding` is the number of those a guest has sent
 """
@@ -26,9 +27,11 @@ from .records import NOBODY, PACKET, State, guest_at, packet_at, pool_at
 
 SHORTEST, LONGEST = 14, 1514
 HEADERS = 34  # of a frame in parts, the first part has these: the switch looks at them
+LIES = -1  # instead of a number of `Sent`
 CREDIT, QUEUE = 128, 128  # at most, for an ordinary guest
 GATEWAY_CREDIT, GATEWAY_QUEUE = 16384, 16384
 _NETWORK = address_of(0)
+_ETHERNET_HEADER, _IPV4_HEADER = 14, 20
 _QUEUED, _NOBODY, _FULL = int(Sent.QUEUED), int(Sent.NOBODY), int(Sent.FULL)
 _DATA, _SIZE = offset_of(PACKET, "data"), PACKET.itemsize
 
@@ -56,14 +59,17 @@ def alive(kernel: Any, number: int) -> bool:
 
 
 @native
-def honest(number: int, frame: Any) -> bool:
-    """Whether the source addresses of a frame are those of guest `number`."""
+def honest(number: int, frame: Any, length: int) -> bool:
+    """Whether a frame's source addresses are those of guest `number`, and its IPv4 packet lies whole in its `length` bytes."""
     own = _NETWORK + number
     if frame[6] != 2 or frame[7] != 0 or _address(frame, 8) != own:
         return False
-    if frame[12] == 8 and frame[13] == 0:
-        return len(frame) >= HEADERS and _address(frame, 26) == own
-    return True
+    if frame[12] != 8 or frame[13] != 0:
+        return True
+    if length < HEADERS or frame[14] >> 4 != 4 or _address(frame, 26) != own:
+        return False
+    header, total = (int(frame[14]) & 15) << 2, (int(frame[16]) << 8) | int(frame[17])
+    return _IPV4_HEADER <= header <= total <= length - _ETHERNET_HEADER
 
 
 @native
@@ -109,14 +115,13 @@ def _enqueue(kernel: Any, number: int, sender: int, frame: int, length: int, res
 
 @native
 def send(kernel: Any, number: int, address: int, length: int, rest: int, more: int) -> int:
-    """Send a frame for guest `number`; the answer is a number of `Sent`.
+    """Send a frame for guest `number`; the answer is a number of `Sent`, or `LIES`.
 
     `length` bytes of it, all headers among them, lie at one host address, `more` bytes at another.
     """
     guest, frame = guest_at(kernel, number), bytes_at(address, length)
-    if not honest(number, frame):
-        guest.sent_spoofed += 1
-        return _NOBODY
+    if not honest(number, frame, length + more):
+        return LIES
     receiver = destination(kernel, frame)
     if receiver == NOBODY:
         guest.sent_to_nobody += 1

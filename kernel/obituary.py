@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from .guest import Ending, Guest
 from .records import End
 
+BAD = (End.TRAPPED, End.EXHAUSTED, End.HUNG)
 NEWS = 1000  # bad ends that are remembered until somebody asks
 
 
@@ -27,7 +28,7 @@ class Obituary:
         with self._lock:
             for number, ending in over:
                 self.endings[number] = ending
-                if ending.end in (End.TRAPPED, End.EXHAUSTED):
+                if ending.end in BAD:
                     self._news.append(number)
             self._lock.notify_all()
             numbers = {number for number, _ in over}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from denali.isa.image import Image
 from denali.isa.record import Cause
-from denali.tlb.flat import CONTEXT_SIZE, context_record
+from denali.tlb.flat import CONTEXT_SIZE, context_record, registers_record
 from denali.tlb.frames import FRAME
 
 from . import faults, life, verbs
 from .births import Batches
 from .console import BYTES as _BYTES
-from .guest import Ending
+from .guest import Birth, Ending
 from .records import NOBODY, End
 from .tables import Tables
 
@@ -51,14 +53,33 @@ def _message(tables: Tables, batches: Batches, number: int, end: End) -> str | N
         return f"{name}: killed: {faults.place(birth.image, pc)}"
     if end is End.EXHAUSTED:
         return f"{name}: used up its {birth.fuel:,} instructions: {faults.place(birth.image, pc)}"
+    if end is End.HUNG:
+        silent = int(record["silent"])
+        return f"{name}: hung: {silent:,} instructions without asking for anything: {faults.place(birth.image, pc)}"
     if end is not End.TRAPPED:
         return None
     cause, value = int(context["cause"]), int(context["value"])
     said = ""
     if cause == Cause.FAILED:
         said = _said(tables, birth.image, int(record["first_frame"]), value, int(record["exit_status"]))
-    caller, handling = int(context["x"][1]), bool(record["handling"])
-    return faults.describe(number, birth.image, cause, value, pc, said, handling=handling, caller=caller)
+    return faults.describe(
+        number,
+        birth.image,
+        cause,
+        value,
+        pc,
+        said,
+        interrupted=_interrupted(tables, birth, record),
+        caller=int(context["x"][1]),
+    )
+
+
+def _interrupted(tables: Tables, birth: Birth, record: Any) -> int | None:
+    """Where a guest that is inside its event handler came from."""
+    if not record["handling"]:
+        return None
+    page = registers_record(tables.frames.memory, int(record["first_frame"]) * FRAME, birth.private_size)
+    return int(page["saved_pc"])
 
 
 def _said(tables: Tables, image: Image, first_frame: int, address: int, count: int) -> str:

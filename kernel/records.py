@@ -38,6 +38,7 @@ class End(enum.IntEnum):
     EXHAUSTED = 3  # its fuel for life is used up
     KILLED = 4
     CLOSED = 5  # the kernel was closed
+    HUNG = 6  # its watchdog: it computed too long without asking the machine for anything
 
 
 class Wish(enum.IntEnum):
@@ -73,6 +74,11 @@ GUEST = np.dtype(
         ("idled", "u1"),  # it gave up its last turn: it goes first
         ("paging", "u1"),  # it has or had frames of its own choice, or a TLB
         ("fuel", "<i8"),  # instructions left in its life
+        (
+            "silent",
+            "<i8",
+        ),  # instructions since the turn in which it last asked for something; below zero: it did in this
+        ("watchdog", "<i8"),  # how many of those end its life
         ("turn", "<i8"),  # instructions in a turn
         ("first_frame", "<i8"),
         ("frames", "<i8"),
@@ -89,7 +95,6 @@ GUEST = np.dtype(
         ("bytes_received", "<i8"),
         ("sent_to_nobody", "<i8"),
         ("sent_to_full", "<i8"),
-        ("sent_spoofed", "<i8"),  # the source address was not its own
         ("missed", "<i8"),  # frames for it that found its queue full
         ("events", "<i8"),  # deliveries to its handler, traps included
         ("console_bytes", "<i8"),

@@ -48,13 +48,18 @@ def _idle(kernel: Any, context: Any, until: int) -> int:
 
 
 @native
+def _pass_on(kernel: Any, context: Any, a: int, source: int, length: int, rest: int, more: int) -> int:
+    """Give the switch a frame; one that lies is refused."""
+    answer = nic.send(kernel, context.guest, source, length, rest, more)
+    return refuse(context, a) if answer == nic.LIES else answer
+
+
+@native
 def _send(kernel: Any, address: int, context: Any, space: Any, a: int, b: int) -> int:
     if not nic.SHORTEST <= b <= nic.LONGEST:
         return refuse(context, b)
     source = readable(address, space, a, b)
-    return (
-        nic.send(kernel, context.guest, source, b, source, 0) if source else unreadable(address, context, space, a, b)
-    )
+    return _pass_on(kernel, context, a, source, b, source, 0) if source else unreadable(address, context, space, a, b)
 
 
 @native
@@ -67,7 +72,7 @@ def _gather(kernel: Any, address: int, context: Any, space: Any, a: int, b: int)
         return unreadable(address, context, space, a & _HALF, length)
     if not rest:
         return unreadable(address, context, space, b & _HALF, more)
-    return nic.send(kernel, context.guest, source, length, rest, more)
+    return _pass_on(kernel, context, a, source, length, rest, more)
 
 
 @native
@@ -165,6 +170,8 @@ def service(address: int, number: int, a: int, b: int) -> int:
     context = context_at(address)
     space = space_at(context.space)
     kernel = kernel_at(space.kernel)
+    if number != Service.CLOCK:
+        guest_at(kernel, context.guest).silent = NOBODY
     if number == Service.SEND or number == Service.RECEIVE or number == Service.PEEK or number == Service.GATHER:
         return _network(kernel, address, context, space, number, a, b)
     if 0 <= number <= _LAST_SHARED:

@@ -65,7 +65,7 @@ def jump(typing_context, address):
     """Call the code at an address."""
 
     def generate(context, builder, signature, values):
-        builder.call(builder.inttoptr(_hidden(builder, values[0]), CODE), [])
+        builder.call(builder.inttoptr(_hidden(builder, values[0]), CODE), [], tail="notail")  # so that traps name us
         return context.get_dummy_value()
 
     return types.none(types.int64), generate

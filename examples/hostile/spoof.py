@@ -1,4 +1,4 @@
-"""Opens connections to its neighbours in the name of guests that never asked for any."""
+"""Opens connections to its neighbours in the name of guests that never asked for any; the first frame ends it."""
 
 import numpy as np
 

@@ -70,6 +70,7 @@ def survey(
     *,
     memory: int | None = None,
     fuel: int | None = None,
+    watchdog: int | None = None,
     asked: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Spawn `count` guests of `image` in `kernel` and ask each of them once over the virtual network.
@@ -80,12 +81,13 @@ def survey(
         count: how many guests.
         memory: bytes of private memory each; None: what the kernel gives by default.
         fuel: instructions in the life of each; None: no limit.
+        watchdog: instructions after which one that asks for nothing is stopped; None: no limit.
         asked: told from time to time how many guests have been asked.
     """
     results = bytearray()
     before = footprint()
     begin = time.perf_counter_ns()
-    guests = kernel.spawn(image, count=count, memory=memory, fuel=fuel)
+    guests = kernel.spawn(image, count=count, memory=memory, fuel=fuel, watchdog=watchdog)
     spawn_ns = time.perf_counter_ns() - begin
     first_guest_s = since_process_start()
     probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]

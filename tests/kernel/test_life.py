@@ -55,6 +55,27 @@ def test_fuel_for_life_is_exact(kernel: Kernel) -> None:
     assert "used up its 12,345 instructions" in str(guest.message)
 
 
+def test_a_watchdog_ends_who_computes_and_asks_for_nothing(kernel: Kernel) -> None:
+    silent, clock = (
+        kernel.spawn(program(source), watchdog=50_000, turn=20_000)[0]
+        for source in (SPIN, "_start: v.clock a0, zero, zero\n j _start")
+    )
+    assert kernel.wait([silent, clock], 5)
+    place = "instructions without asking for anything: pc 0x10000 in _start"
+    assert silent.message == f"guest {silent.number} (program): hung: 60,000 {place}"
+    assert clock.ending is not None
+    assert clock.ending.end is End.HUNG
+
+
+def test_a_watchdog_leaves_alone_who_asks_now_and_then(kernel: Kernel) -> None:
+    work = "_start: li s0, 100\nagain: li a0, 9000\n1: addi a0, a0, -1\n bnez a0, 1b\n v.console a0, tp, zero\n"
+    (busy,) = kernel.spawn(
+        program(work + " addi s0, s0, -1\n bnez s0, again\n v.exit zero, zero, zero"), watchdog=50_000, turn=20_000
+    )
+    assert busy.wait(10)
+    assert busy.exit_status == 0
+
+
 def test_a_guest_may_exit_with_its_last_instruction(kernel: Kernel) -> None:
     assert run(kernel, EXIT.format(status=3), fuel=2).exit_status == 3
 

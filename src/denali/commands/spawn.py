@@ -26,6 +26,13 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
 @click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and 64K of stack.")
 @click.option("--fuel", type=click.IntRange(1), help="Instructions in a guest's life, as for run. Default: no limit.")
+@click.option(
+    "--watchdog",
+    default=1_000_000_000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Stop a guest that computes for so many instructions without asking the machine for anything; 0: never.",
+)
 @click.option("--duration", type=float, help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
@@ -35,6 +42,7 @@ def spawn(
     port: int,
     memory: int | None,
     fuel: int | None,
+    watchdog: int,
     duration: float | None,
     once: bool,
     as_json: bool,
@@ -58,7 +66,13 @@ def spawn(
     with kernel, one_line_errors():
         with spinner(f"spawning {count:,} guests") as say:
             report = survey(
-                kernel, image, count, memory=memory, fuel=fuel, asked=lambda n: say(f"{n:,} of {count:,} asked")
+                kernel,
+                image,
+                count,
+                memory=memory,
+                fuel=fuel,
+                watchdog=watchdog or None,
+                asked=lambda n: say(f"{n:,} of {count:,} asked"),
             )
         if once:
             _show(report, as_json, None)
