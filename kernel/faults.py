@@ -62,6 +62,8 @@ _WORDS = {
 # What would have been right, by service.
 _RIGHT = {
     Service.SEND: "a frame is 14 to 1514 bytes of its memory, from its own address, an IPv4 packet whole inside",
+    Service.GATHER: "as for send, and the first of the two parts holds all headers",
+    Service.PEEK: "the buffer has to lie in its private memory",
     Service.RECEIVE: "the buffer has to lie in its private memory",
     Service.CONSOLE: "the text has to lie in its memory",
     Service.FAIL: "the message has to lie in its memory",

@@ -60,7 +60,7 @@ def alive(kernel: Any, number: int) -> bool:
 
 @native
 def honest(number: int, frame: Any, length: int) -> bool:
-    """Whether a frame's source addresses are those of guest `number`, and its IPv4 packet lies whole in its `length` bytes."""
+    """Whether a frame's source addresses are those of guest `number`, its IPv4 packet whole in its `length` bytes."""
     own = _NETWORK + number
     if frame[6] != 2 or frame[7] != 0 or _address(frame, 8) != own:
         return False

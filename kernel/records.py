@@ -77,7 +77,7 @@ GUEST = np.dtype(
         (
             "silent",
             "<i8",
-        ),  # instructions since the turn in which it last asked for something; below zero: it did in this
+        ),  # instructions since it last asked for something; below zero: it did in this turn
         ("watchdog", "<i8"),  # how many of those end its life
         ("turn", "<i8"),  # instructions in a turn
         ("first_frame", "<i8"),

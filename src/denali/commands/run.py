@@ -14,8 +14,13 @@ from ._terminal import INTERRUPTED, TRAPPED, Bytes, one_line_errors, spinner
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("--memory", type=Bytes(), help="Private memory, e.g. 64K. Default: its data and 64K of stack.")
 @click.option("--fuel", type=click.IntRange(1), help="Instructions it may execute in all. Default: no limit.")
+@click.option(
+    "--watchdog",
+    type=click.IntRange(1),
+    help="Stop it when it computes for so many instructions without asking the machine for anything. Default: never.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Let this port of the host lead to port 80 of the guest.")
-def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -> None:
+def run(program: Path, memory: int | None, fuel: int | None, watchdog: int | None, port: int | None) -> None:
     """Run one guest of PROGRAM, a Python service or an ELF image.
 
     Its console is our stdout and its exit status ours. A guest that is stopped gives a message on stderr and status
@@ -23,6 +28,7 @@ def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -
 
     \b
     denali-py run examples/hostile/null.py
+    denali-py run examples/hostile/endless_loop.py --watchdog 1000000000
     denali-py run prog.elf --memory 1M --fuel 1000000000
     denali-py run examples/hello.py --port 8080
     """
@@ -32,7 +38,7 @@ def run(program: Path, memory: int | None, fuel: int | None, port: int | None) -
         image = load_all(program, ("gateway",) if port is not None else (), progress)
         kernel = Kernel(gateway=port is not None, progress=progress)
     with kernel, one_line_errors():
-        guest = kernel.spawn(image, memory=memory, fuel=fuel, pipe=_write)[0]
+        guest = kernel.spawn(image, memory=memory, fuel=fuel, watchdog=watchdog, pipe=_write)[0]
         if port is not None:
             kernel.publish(port)
         try:
