@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from denali.isa.image import Image
 from denali.isa.virtual import address_of
@@ -58,6 +59,12 @@ class Guest:
     kernel: Kernel
     number: int
     birth: Birth
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Guest) and (self.kernel, self.number) == (other.kernel, other.number)
+
+    def __hash__(self) -> int:
+        return hash((id(self.kernel), self.number))
 
     def __repr__(self) -> str:
         return f"<guest {self.number} ({self.birth.image.name}): {self.state.name.lower()}>"
@@ -198,3 +205,30 @@ class Guest:
         if not answer:
             raise ConnectionResetError(f"guest {self.number} closed port {port} without an answer")
         return answer
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Guests(Sequence[Guest]):
+    """The guests of one spawn, in order; a million of them cost no more than one."""
+
+    kernel: Kernel
+    numbers: range
+    birth: Birth
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Guest: ...
+    @overload
+    def __getitem__(self, index: slice) -> Guests: ...
+    def __getitem__(self, index: int | slice) -> Guest | Guests:
+        if isinstance(index, slice):
+            return Guests(self.kernel, self.numbers[index], self.birth)
+        return Guest(self.kernel, self.numbers[index], self.birth)
+
+    def __add__(self, others: Iterable[Guest]) -> list[Guest]:
+        return [*self, *others]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} guests ({self.birth.image.name})>"

@@ -30,7 +30,7 @@ from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
 from . import births, life, revocation, verbs
-from .guest import Birth, Guest
+from .guest import Birth, Guest, Guests
 from .nic import LONGEST, SHORTEST
 from .records import State
 from .runner import Pipe, Runner
@@ -87,7 +87,7 @@ class Kernel:
         self.tables.record["enter"] = self.engine.enter
         self._runner, self._closed = Runner(self.tables, self.engine), threading.Lock()
         self._call = self._runner.mailbox.call
-        self.endings = self._runner.obituary.endings
+        self.endings = self._runner.obituary
         _open.add(self)
         if gateway is not None:
             self._open_gateway(gateway)
@@ -119,7 +119,7 @@ class Kernel:
         watchdog: int | None = None,
         start: bool = True,
         pipe: Pipe | None = None,
-    ) -> list[Guest]:
+    ) -> Guests:
         """Make `count` guests of one image.
 
         Args:
@@ -150,10 +150,10 @@ class Kernel:
         )
         return self._spawn(image, memory, plan, pipe)
 
-    def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> list[Guest]:
+    def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> Guests:
         birth, space = self._birth(image, memory, plan.fuel)
         numbers = self._call(lambda: self._runner.bear(birth, space, plan, pipe))
-        return [Guest(self, number, birth) for number in numbers]
+        return Guests(self, numbers, birth)
 
     def _birth(self, image: Image, memory: int | None, fuel: int) -> tuple[Birth, Space]:
         size = births.private_size(image, memory)

@@ -8,26 +8,46 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 
 from .guest import Ending, Guest
-from .records import End
+from .records import End, State
+from .tables import Tables
 
 BAD = (End.TRAPPED, End.EXHAUSTED, End.HUNG)
 NEWS = 1000  # bad ends that are remembered until somebody asks
 
 
 class Obituary:
-    """Endings by number; written by the loop's thread, read by all."""
+    """Endings by number; written by the loop's thread, read by all.
 
-    def __init__(self) -> None:
-        self.endings: dict[int, Ending] = {}
+    Of a guest that was only closed with its kernel nothing is kept: its ending is made when somebody asks.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._endings: dict[int, Ending] = {}
         self._watchers: list[tuple[set[int], Future[None]]] = []
         self._lock = threading.Condition()
         self._news: deque[int] = deque(maxlen=NEWS)
+
+    def get(self, number: int) -> Ending | None:
+        """How a guest ended; None while it lives."""
+        ending, record = self._endings.get(number), self._tables.guests
+        if ending is None and record["state"][number] == State.GONE and record["end"][number] == End.CLOSED:
+            return Ending(End.CLOSED, None, None, b"")
+        return ending
+
+    def finish(self) -> None:
+        """Every guest is over: tell all who wait."""
+        with self._lock:
+            watchers, self._watchers = self._watchers, []
+        for _, future in watchers:
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
 
     def publish(self, over: list[tuple[int, Ending]]) -> None:
         """Note that these guests are over, and tell who waited for it."""
         with self._lock:
             for number, ending in over:
-                self.endings[number] = ending
+                self._endings[number] = ending
                 if ending.end in BAD:
                     self._news.append(number)
             self._lock.notify_all()
@@ -42,7 +62,7 @@ class Obituary:
         """A future that is done when all of these are over."""
         future: Future[None] = Future()
         with self._lock:
-            pending = {guest.number for guest in guests} - self.endings.keys()
+            pending = {guest.number for guest in guests if self.get(guest.number) is None}
             if pending:
                 self._watchers.append((pending, future))
                 return future

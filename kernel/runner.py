@@ -31,7 +31,7 @@ class Runner:
     def __init__(self, tables: Tables, engine: Engine) -> None:
         self.tables = tables
         self.batches, self.spaces = births.Batches(), births.Spaces(engine, tables.address)
-        self.obituary, self.mailbox = Obituary(), Mailbox(tables.ring)
+        self.obituary, self.mailbox = Obituary(tables), Mailbox(tables.ring)
         self.outside = Outside(tables, self.mailbox)
         self._pipes: dict[int, Pipe] = {}
         self._closing = False
@@ -72,7 +72,7 @@ class Runner:
 
     def console(self, number: int) -> bytes:
         """What is kept of a guest's text. The loop's thread only."""
-        ending = self.obituary.endings.get(number)
+        ending = self.obituary.get(number)
         return ending.console if ending else reaper.text_of(self.tables, number, clear=False)
 
     def _live(self) -> None:
@@ -121,7 +121,10 @@ class Runner:
         self.outside.close()
         verbs.close_streams(self.tables.address)
         life.stop_all(self.tables.address, End.CLOSED)
+        self._drain_pipes()
+        life.bury_silent(self.tables.address, End.CLOSED)
         self._reap()
+        self.obituary.finish()
 
     def close(self) -> None:
         """End every guest and the thread."""

@@ -171,9 +171,21 @@ def take(pool: Any, length: int, holder: int) -> int:
 
 
 @native
+def empty(pool: Any, first: int, length: int) -> None:
+    """Have a run read as zeros, and cost the host nothing."""
+    _madvise(pool.base + first * FRAME, length * FRAME, _DROP)
+
+
+@native
 def release(pool: Any, first: int, length: int) -> None:
     """Take a run back from its holder, emptied."""
-    _madvise(pool.base + first * FRAME, length * FRAME, _DROP)
+    empty(pool, first, length)
+    give_back(pool, first, length)
+
+
+@native
+def give_back(pool: Any, first: int, length: int) -> None:
+    """Take a run back that is emptied before anybody takes it."""
     numbers_at(pool.holder, pool.count)[first : first + length] = 0
     pool.free += length
     _push(pool, first, length)

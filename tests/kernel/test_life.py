@@ -213,3 +213,28 @@ def test_a_closed_kernel_says_so(make_kernel: Callable[..., Kernel]) -> None:
     assert guest.ending.end is End.CLOSED
     with pytest.raises(Closed, match="closed"):
         guest.kill()
+
+
+def test_a_closed_kernel_has_ended_everybody_and_told_who_waited(make_kernel: Callable[..., Kernel]) -> None:
+    kernel = make_kernel()
+    silent = kernel.spawn(program(SLEEPER), 50)
+    (dead,) = kernel.spawn(program(TRAPS["breakpoint"]))
+    assert dead.wait(5)
+    waiting = kernel.when_over(silent)
+    kernel.close()
+    waiting.result(0)
+    assert {guest.ending.end for guest in silent if guest.ending} == {End.CLOSED}
+    assert (silent[7].message, silent[7].exit_status, silent[7].console()) == (None, None, b"")
+    assert dead.ending is not None
+    assert dead.ending.end is End.TRAPPED
+
+
+def test_the_guests_of_one_spawn_are_a_sequence(kernel: Kernel) -> None:
+    guests = kernel.spawn(program(SLEEPER), 10)
+    numbers = [guest.number for guest in guests]
+    assert numbers == list(range(numbers[0], numbers[0] + 10))
+    assert [guest.number for guest in guests[2:4]] == numbers[2:4]
+    assert (len(guests), guests[-1].number, guests[3] in guests) == (10, numbers[9], True)
+    assert [guest.number for guest in guests[:1] + guests[5:6]] == [numbers[0], numbers[5]]
+    with pytest.raises(IndexError):
+        guests[10]
