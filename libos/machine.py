@@ -15,18 +15,34 @@ A buffer is a contiguous numpy array of any type, or bytes where the machine onl
 # ruff: noqa: D102  what the methods of `Machine` mean is said by the functions of the same names
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
-from denali.isa.virtual import STREAM_OPEN, Closing, Event, Sent
+from denali.isa.virtual import STREAM_OPEN, Closing, Event, Right, Sent, Shared
 
-__all__ = ["FOREVER", "STREAM_OPEN", "Closing", "Event", "Machine", "Sent", "use"]
+__all__ = [
+    "EVENTS",
+    "FOREVER",
+    "PAGE",
+    "STREAM_OPEN",
+    "Closing",
+    "Event",
+    "Machine",
+    "Right",
+    "Sent",
+    "Shared",
+    "use",
+]
 
 FOREVER = (1 << 63) - 1  # an `idle` that only an event ends
+PAGE = 4096
+EVENTS = 64  # a handler's cause from here on: the rest are bits of `Event`; below, a `Cause`
 
+Handler = Callable[[int, int], None]  # of a cause and its value
+Words = np.ndarray[Any, np.dtype[np.int64]]
 Buffer = Any  # a contiguous numpy array of any shape and type, or bytes where it is only read
 
 
@@ -54,6 +70,20 @@ class Machine(Protocol):
     def stream_read(self, handle: int, buffer: memoryview) -> int: ...
     def stream_write(self, handle: int, data: memoryview) -> int: ...
     def stream_close(self, handle: int, how: int) -> None: ...
+    def handle(self, function: Handler) -> None: ...
+    def mmu(self, entries: int) -> int: ...
+    def bind(self, page: int, rights: int, physical: int) -> None: ...
+    def probe(self, address: int) -> int: ...
+    def drop(self, page: int, count: int) -> None: ...
+    def drop_all(self) -> None: ...
+    def allocate(self, frames: Words) -> int: ...
+    def release(self, frames: Words) -> int: ...
+    def share(self, physical: int, rights: int, guest: int) -> int: ...
+    def attach(self, physical: int) -> int: ...
+    def words(self, address: int, count: int) -> Any: ...
+    def revoked(self) -> int: ...
+    def revoke_by(self) -> int: ...
+    def repossession(self, vector: Words) -> None: ...
 
 
 M = TypeVar("M", bound=Machine)
@@ -204,3 +234,83 @@ def stream_write(handle: int, buffer: Buffer, length: int) -> int:
 def stream_close(handle: int, how: int) -> None:
     """Gateway only: close a host stream; `how` is a number of `Closing`."""
     current().stream_close(handle, how)
+
+
+def handle(function: Handler) -> None:
+    """Have `function(cause, value)` called on events and traps: TLB misses, events that are not masked, faults.
+
+    The cause is a `Cause` and the value the address, or the cause is `EVENTS` + bits of `Event`. When the function
+    returns, the interrupted code goes on where it was: what trapped is tried again. Inside it, nothing else is
+    delivered, and a trap stops the guest. It runs on the stack of the interrupted code, whose registers are kept.
+    """
+    current().handle(function)
+
+
+def mmu(entries: int) -> int:
+    """Turn the virtual MMU on with a TLB of so many entries (a power of two, 16 to 4096), or off (0).
+
+    The guest's own memory stays where it is and needs no entries; every other page that it touches must be bound.
+    -1: there are no frames for the TLB.
+    """
+    return current().mmu(entries)
+
+
+def bind(page: int, rights: int, physical: int) -> None:
+    """Let a page lead to a frame that this guest holds, with bits of `Right`; in place of the entry in its slot."""
+    current().bind(page, rights, physical)
+
+
+def probe(address: int) -> int:
+    """The physical address and rights of the TLB's entry for an address; 0 when it has none."""
+    return current().probe(address)
+
+
+def drop(page: int, count: int) -> None:
+    """Drop the TLB's entries for `count` pages from one on."""
+    if count > 0:
+        current().drop(page, count)
+
+
+def drop_all() -> None:
+    """Drop all entries of the TLB."""
+    current().drop_all()
+
+
+def allocate(frames: Words) -> int:
+    """Ask for zeroed frames, as many as the array has words (1 to 64), for their physical addresses; how many came."""
+    return current().allocate(frames)
+
+
+def release(frames: Words) -> int:
+    """Give back the frames whose physical addresses are in the array (1 to 64); how many there were."""
+    return current().release(frames)
+
+
+def share(physical: int, rights: int, guest: int) -> int:
+    """Offer a frame of this guest's to another, with bits of `Right`; a number of `Shared`."""
+    return current().share(physical, rights, guest)
+
+
+def attach(physical: int) -> int:
+    """Hold a frame that was offered to this guest; its rights, 0 when it was not offered, -1 when there is no room."""
+    return current().attach(physical)
+
+
+def words(address: int, count: int) -> Any:
+    """The `count` 64-bit words at an address, as an array; touching them is what may miss."""
+    return current().words(address, count)
+
+
+def revoked() -> int:
+    """How many frames the kernel wants back from this guest and has not got."""
+    return current().revoked()
+
+
+def revoke_by() -> int:
+    """The clock at which it will take them by force."""
+    return current().revoke_by()
+
+
+def repossession(vector: Words) -> None:
+    """Have frames that are taken by force listed: word 0 counts them, and from word 2 on are their addresses."""
+    current().repossession(vector)

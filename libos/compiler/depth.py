@@ -17,6 +17,7 @@ from denali.isa.record import Op
 RA, SP = 1, 2
 MOVES = ("addi", "c.addi", "c.addi16sp")
 JUMPS = ("jal", "c.j")
+HANDLER = "denali.upcall."  # functions that the kernel enters, on top of whatever runs
 COMPUTED = ("jalr", "c.jr", "c.jalr")
 
 
@@ -36,7 +37,10 @@ def of(image: Image) -> int | None:
     """Bytes of stack that the image uses at most, a multiple of 16; None where that cannot be told."""
     try:
         uses = {one.start: _use(image.read_only, image.ro_start, one) for one in image.functions}
-        return -(-_depth(image.entry, uses, {}, ()) // 16) * 16
+        known = dict[int, int]()
+        handlers = [one.start for one in image.functions if one.name.startswith(HANDLER)]
+        upcall = max((_depth(start, uses, known, ()) + 16 for start in handlers), default=0)  # at any sp, one at a time
+        return -(-(_depth(image.entry, uses, known, ()) + upcall) // 16) * 16
     except Unknown:
         return None
 

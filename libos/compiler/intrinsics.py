@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from denali.isa.virtual import REGISTERS, STREAM_OPEN, Service
 from denali.libos import machine
 from denali.libos.compiler.convention import fail
+from denali.libos.compiler.depth import HANDLER
 from denali.libos.compiler.target import replacements
 
 WORD = ir.IntType(64)
@@ -240,6 +241,136 @@ def _clear(site):
 @guest(machine.set_mask, "int", result=types.none)
 def _set_mask(site):
     site.builder.store(site.builder.trunc(site.word(0), HALF), site.register("mask"))
+
+
+@guest(machine.bind, "int", "int", "int", result=types.none)
+def _bind(site):
+    site.call(Service.BIND, site.builder.or_(site.word(0), site.word(1)), site.word(2))
+
+
+@guest(machine.probe, "int")
+def _probe(site):
+    return site.call(Service.PROBE, site.word(0))
+
+
+@guest(machine.drop, "int", "int", result=types.none)
+def _drop(site):
+    some = site.builder.icmp_signed(">", site.word(1), WORD(0))
+    with site.builder.if_then(some):
+        site.call(Service.DROP, site.word(0), site.word(1))
+
+
+@guest(machine.drop_all, result=types.none)
+def _drop_all(site):
+    site.call(Service.DROP, WORD(0), WORD(0))
+
+
+@guest(machine.allocate, "write")
+def _allocate(site):
+    return site.call(Service.ALLOCATE, site.start(0), site.builder.udiv(site.size(0), WORD(8)))
+
+
+@guest(machine.release, "read")
+def _release(site):
+    return site.call(Service.RELEASE, site.start(0), site.builder.udiv(site.size(0), WORD(8)))
+
+
+@guest(machine.share, "int", "int", "int")
+def _share(site):
+    return site.call(Service.SHARE, site.builder.or_(site.word(0), site.word(1)), site.word(2))
+
+
+@guest(machine.attach, "int")
+def _attach(site):
+    return site.call(Service.ATTACH, site.word(0))
+
+
+@guest(machine.revoked)
+def _revoked(site):
+    return site.builder.load_atomic(site.register("revoked"), "monotonic", 8)
+
+
+@guest(machine.revoke_by)
+def _revoke_by(site):
+    return site.builder.load_atomic(site.register("revoke_by"), "monotonic", 8)
+
+
+@guest(machine.repossession, "write", result=types.none)
+def _repossession(site):
+    vector = site.builder.inttoptr(site.start(0), WORD.as_pointer())
+    room = site.builder.udiv(site.size(0), WORD(8))
+    site.require(site.builder.icmp_unsigned(">=", room, WORD(3)), "the vector has no room for a frame")
+    site.builder.store(WORD(0), vector)
+    site.builder.store(site.builder.sub(room, WORD(2)), site.builder.gep(vector, [WORD(1)]))
+    site.builder.store(site.start(0), site.register("repossession"))
+
+
+@guest(machine.mmu, "int")
+def _mmu(site):
+    """All private memory is wired."""
+    wired = cgutils.alloca_once(site.builder, ir.ArrayType(WORD, 2))
+    for index, name in enumerate(("start", "memory")):
+        site.builder.store(site.load(name), site.builder.gep(wired, [WORD(0), WORD(index)]))
+    return site.call(Service.MMU, site.word(0), site.builder.ptrtoint(wired, WORD))
+
+
+@intrinsic
+def machine_words(typing_context, address, count):
+    """`machine.words`: memory at an address as an array."""
+
+    def generate(context, builder, signature, values):
+        site = Site(context, builder, signature, values)
+        array = context.make_array(signature.return_type)(context, builder)
+        context.populate_array(
+            array,
+            data=builder.inttoptr(site.word(0), array.data.type),
+            shape=(site.word(1),),
+            strides=(WORD(8),),
+            itemsize=WORD(8),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return types.Array(types.int64, 1, "C")(address, count), generate
+
+
+replacements[machine.words] = machine_words
+
+
+def upcall(context, module, result):
+    """A function that the kernel may enter anywhere: it keeps all registers, and calls the handler with its cause."""
+    name = HANDLER + result.fndesc.mangled_name
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), []), name)
+    set.add(function.attributes, '"interrupt"="machine"')  # llvmlite lists no such attribute; LLVM saves and restores
+    builder = ir.IRBuilder(function.append_basic_block())
+    site = Site(context, builder, result.signature, ())
+    arguments = [builder.load_atomic(site.register(field), "monotonic", 8) for field in ("cause", "value")]
+    context.call_internal(builder, result.fndesc, result.signature, arguments)
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def machine_handle(typing_context, function):
+    """`machine.handle`: compile the handler, and put the address of its way in into the registers page."""
+    if not isinstance(function, types.Dispatcher):
+        raise TypingError(f"machine.handle wants a function of the service, not {function}")
+    result = function.dispatcher.compile((types.int64, types.int64))
+    if result.signature.return_type != types.none:
+        raise TypingError("a handler returns nothing")
+
+    def generate(context, builder, signature, values):
+        site = Site(context, builder, signature, values)
+        entry = upcall(context, builder.module, result)
+        builder.store(builder.ptrtoint(entry, WORD), site.register("handler"))
+        return context.get_dummy_value()
+
+    return types.none(function), generate
+
+
+replacements[machine.handle] = machine_handle
 
 
 @intrinsic

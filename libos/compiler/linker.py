@@ -22,6 +22,7 @@ from denali.isa.elf import write_elf
 from denali.isa.image import Image, Segment, Symbol
 from denali.isa.virtual import CUSTOM_0, REGISTERS, Service
 from denali.libos.compiler import relocations as rel
+from denali.libos.compiler.depth import HANDLER
 from denali.libos.compiler.errors import CompileError
 
 TEXT_BASE, PAGE = 0x10000, 4096
@@ -31,6 +32,7 @@ KEPT_DEBUG = frozenset(
     for part in ("line", "line_str", "info", "abbrev", "str", "addr", "str_offsets", "rnglists", "ranges")
 )
 A0, A1, RA = 10, 11, 1
+MRET = struct.pack("<I", 0x30200073)
 
 
 def service_stub(service: int) -> bytes:
@@ -84,6 +86,7 @@ class Linker:
         self._read(elf)
         parts = self._place()
         self._relocate(elf)
+        self._return_from_handlers()
         segments = [Segment(p.start, p.end - p.start, flatten(p), p.writable, p.executable) for p in parts]
         debug = {s.name: bytes(s.data) for s in self.sections.values() if s.name in KEPT_DEBUG}
         start = next(self._address(s) for s in self.symbols if s.name == entry)
@@ -96,6 +99,17 @@ class Linker:
     def _registers(self, parts: list[Part]) -> int:
         """Where the registers page lies: above the stack; 0 when that is not here."""
         return 0 if self.stack is None else next(p.start for p in parts if p.writable) + self.stack
+
+    def _return_from_handlers(self) -> None:
+        """Let event handlers end as ours do: LLVM knows only the privileged machine's return from an interrupt."""
+        for symbol in self.symbols:
+            if symbol.name.startswith(HANDLER) and symbol["st_info"]["type"] == "STT_FUNC":
+                section = self.sections[symbol["st_shndx"]]
+                end = symbol["st_value"] + symbol["st_size"]
+                at = section.data.find(MRET, symbol["st_value"], end)
+                while at >= 0:
+                    section.data[at : at + 4] = service_stub(Service.RETURN)[:4]
+                    at = section.data.find(MRET, at + 4, end)
 
     def _refuse_missing(self, elf: Any, image: bytes) -> None:
         """Name the place of a call of a function that a guest does not have."""
