@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from denali.isa.virtual import STREAM_OPEN, Closing, Event, Sent, address_of
+from denali.libos.fake_memory import Memory, Words
 
 FRAME_SIZES = range(14, 1515)
 
@@ -66,6 +67,9 @@ class Machine:
     streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
     raised: int = 0
     mask: int = (1 << 32) - 1
+    paging: Memory = field(default_factory=Memory)
+    wanted: int = 0  # frames that the kernel wants back; see `revoke`
+    taken: np.ndarray | None = None  # where frames taken by force are listed
     _arriving: deque[int] = field(default_factory=deque[int])
     _scheduled: list[tuple[int, int, Callable[[], None]]] = field(
         default_factory=list[tuple[int, int, Callable[[], None]]]
@@ -224,3 +228,77 @@ class Machine:
     def stream_close(self, handle: int, how: int) -> None:
         """Note how it was closed."""
         self.streams[handle].closed = Closing(how)
+
+    def handle(self, function: Callable[[int, int], None]) -> None:
+        """Call this on misses, and on what `revoke` asks."""
+        self.paging.handler = function
+
+    def mmu(self, entries: int) -> int:
+        """Turn the virtual MMU on or off."""
+        return self.paging.mmu(entries)
+
+    def bind(self, page: int, rights: int, physical: int) -> None:
+        """Write a TLB entry."""
+        self.paging.bind(page, rights, physical)
+
+    def probe(self, address: int) -> int:
+        """Look into the TLB."""
+        return self.paging.probe(address)
+
+    def drop(self, page: int, count: int) -> None:
+        """Drop TLB entries."""
+        self.paging.drop(page, count)
+
+    def drop_all(self) -> None:
+        """Drop all TLB entries."""
+        self.paging.bound = {}
+
+    def allocate(self, frames: np.ndarray) -> int:
+        """Hand out frames; none while some are wanted back."""
+        return 0 if self.wanted else self.paging.allocate(frames)
+
+    def release(self, frames: np.ndarray) -> int:
+        """Take frames back."""
+        count = self.paging.release(frames)
+        self.wanted = max(self.wanted - count, 0)
+        return count
+
+    def share(self, physical: int, rights: int, guest: int) -> int:
+        """Offer a frame to nobody: there is no other guest."""
+        return self.paging.share(physical)
+
+    def attach(self, physical: int) -> int:
+        """Nothing has been offered."""
+        return 0
+
+    def words(self, address: int, count: int) -> Words:
+        """Virtual memory that misses as a guest's does."""
+        return Words(self.paging, address, count)
+
+    def revoked(self) -> int:
+        """How many frames are wanted back."""
+        return self.wanted
+
+    def revoke_by(self) -> int:
+        """By now: `revoke` takes them as soon as the handler has returned."""
+        return self.now
+
+    def repossession(self, vector: np.ndarray) -> None:
+        """List frames that are taken by force there."""
+        self.taken = vector
+        vector[0], vector[1] = 0, len(vector) - 2
+
+    def revoke(self, count: int) -> None:
+        """Have the handler give back `count` frames; what it does not give is taken, the latest first."""
+        self.wanted = count
+        if self.paging.handler is not None:
+            self.paging.handler(64 + Event.REVOKE, 0)
+        lost = list(self.paging.frames)[::-1][: self.wanted]
+        self.paging.release(np.array(lost, np.int64))
+        self.wanted = 0
+        for physical in lost if self.taken is not None else ():
+            if self.taken[0] < self.taken[1]:
+                self.taken[2 + self.taken[0]] = physical
+            self.taken[0] += 1
+        if lost:
+            self.raised |= Event.REPOSSESSED
