@@ -58,7 +58,8 @@ def test_code_in_a_bound_page_runs_if_the_right_is_given(kernel: Kernel) -> None
 def test_what_if_the_handler_misses_too(kernel: Kernel, access: str, kind: str) -> None:
     handler = f"handler: li a3, {AT + 0x5000}\n {access}\n v.return zero, zero, zero"
     message = run(kernel, READY, f"li a3, {AT}\n ld a4, 0(a3)", EXIT, handler).message or ""
-    assert f"no TLB entry to {kind} {AT + 0x5010:#x}, inside its own event handler" in message
+    assert f"no TLB entry to {kind} {AT + 0x5010:#x}" in message
+    assert "inside its event handler" in message
 
 
 def test_without_a_handler_a_miss_stops_the_guest(kernel: Kernel) -> None:
@@ -76,11 +77,10 @@ def test_a_device_misses_as_a_load_does(kernel: Kernel) -> None:
 
 
 def test_off_means_off(kernel: Kernel) -> None:
-    work = f"li a3, {AT}\n ld a4, 0(a3)\n v.mmu a5, zero, zero\n la a4, page\n ld a5, 0(a4)\n ld a4, 0(a3)"
-    message = run(kernel, READY.replace("la a0, handler\n sd a0, 56(tp)", ""), "sd zero, 56(tp)", EXIT).message
-    assert message is None
-    message = run(kernel, READY, work, EXIT, HANDLER.format(rights=3)).message or ""
-    assert f"load access fault at {AT:#x}, inside" in message or "inside its own event handler" in message
+    work = f"li a3, {AT | 3}\n v.bind zero, a3, s2\n li a3, {AT}\n ld a4, 0(a3)\n v.mmu zero, zero, zero\n"
+    assert status(kernel, ON, FOUR, work, "la a4, page\n ld a5, 0(a4)\n v.exit zero, a5, zero") == 0
+    message = run(kernel, ON, FOUR, work, "ld a4, 0(a3)", EXIT).message or ""
+    assert f"load access fault at {AT:#x}" in message
 
 
 def test_memory_outside_the_wired_part_needs_entries_too(kernel: Kernel) -> None:
