@@ -32,6 +32,7 @@ DESCRIPTIONS = {
     Service.CLOSE: "Gateway only: close the stream rs1; rs2 = 0 orderly, 1 reset, 2 half.",
     Service.PEEK: "Copy a waiting frame from byte rs2 >> 32 to the low half of rs2 bytes at rs1; rd = what is there.",
     Service.GATHER: "Send a frame that lies in two parts, size << 32 | address in rs1 and rs2; rd as for v.send.",
+    Service.MARK: "Say that this guest is set up: a warmed image starts its guests here; rd = 1 in those, else 0.",
     Service.MMU: "Virtual MMU on: a TLB of rs1 entries (0: off), the memory described at rs2 wired; rd = 0, or -1.",
     Service.BIND: "Write the TLB entry of the page in rs1, with the rights in its low bits: it leads to rs2.",
     Service.BINDS: "`v.bind` for each of the rs2 pairs of page and physical address at rs1, or for none.",

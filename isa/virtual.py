@@ -31,6 +31,7 @@ class Service(enum.IntEnum):
     CLOSE = 12  # gateway only: rs1: handle, rs2: a number of `Closing`
     PEEK = 13  # rs1: buffer, rs2: start << 32 | size; rd: length of the waiting frame from there; it stays
     GATHER = 14  # rs1, rs2: address | size << 32 of a frame's first and second part; rd: a number of `Sent`
+    MARK = 15  # the guest is set up: an image is warmed up to here; rd: 1 in guests that start here, else 0
     MMU = 16  # rs1: entries (a power of two, 16 to 4096; 0: off), rs2: address of `WIRED`; rd: 0, -1 when out of frames
     BIND = 17  # rs1: page | `Right`s, rs2: physical address of a page; the TLB has an entry for the page from now on
     BINDS = 18  # rs1: address of `BINDING` records, rs2: how many (at most 256): `BIND` for each of them

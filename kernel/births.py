@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from denali.tlb import flat
 from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
-from . import life
+from . import life, template
 from .guest import Birth
 from .services import service_address
+from .template import Template
 
 STACK = 64 << 10  # bytes for stack and heap where neither the image brings its own nor anybody said how much
 LEAST_STACK = 1024
@@ -41,7 +42,7 @@ def private_size(image: Image, memory: int | None) -> int:
     return flat.private_size_of(flat.frames_for(wanted))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Plan:
     """How many guests to make, and how they start."""
 
@@ -53,6 +54,7 @@ class Plan:
     piped: bool = False
     extra: int = ALLOWANCE
     gateway: bool = False
+    warming: bool = False
 
     def __post_init__(self) -> None:
         for name in ("count", "fuel", "turn", "watchdog"):
@@ -62,51 +64,60 @@ class Plan:
             raise ValueError(f"extra is {self.extra}; it must be 0 to {MOST // FRAME} frames")
 
 
-def spawn(kernel: int, birth: Birth, space: int, plan: Plan) -> int:
-    """Make the guests in one native call; how many were made before frames or numbers ran out."""
-    seeds = np.frombuffer(os.urandom(16 * plan.count), np.uint64)
-    data = np.frombuffer(birth.image.data or b"\0", np.uint8)
-    record = np.zeros(1, life.BIRTH)
-    record["space"], record["entry"] = space, birth.image.entry
-    record["data"], record["data_size"] = data.ctypes.data, len(birth.image.data)
-    record["frames"], record["fuel"], record["turn"] = birth.frames, plan.fuel, plan.turn
-    record["watchdog"] = plan.watchdog
-    record["gateway"], record["piped"], record["held"] = plan.gateway, plan.piped, not plan.start
-    record["bonus"] = plan.extra - ALLOWANCE
-    record["seeds"] = seeds.ctypes.data
-    return int(life.spawn(kernel, record.ctypes.data, plan.count))
+def spawn(kernel: int, birth: int, count: int) -> int:
+    """Make guests of one `BIRTH` in one native call; how many were made before frames or numbers ran out."""
+    seeds = np.frombuffer(os.urandom(16 * count), np.uint64)
+    return int(life.spawn(kernel, birth, seeds.ctypes.data, count))
 
 
-class Batches:
-    """Which spawn a guest's number came from."""
+def _record(birth: Birth, space: int, plan: Plan) -> Any:
+    """The `BIRTH` of a plan."""
+    made, record = birth.template, np.zeros(1, life.BIRTH)
+    record["space"], record["frames"], record["dense"] = space, birth.frames, made.dense
+    record["pieces"], record["piece_count"] = made.pieces.ctypes.data, len(made.pieces)
+    record["index"], record["pages"] = made.index.ctypes.data, made.pages.ctypes.data
+    record["page_count"] = len(made.index)
+    for name in ("fuel", "turn", "watchdog", "gateway", "piped", "warming"):
+        record[name] = getattr(plan, name)
+    record["held"], record["bonus"] = not plan.start, plan.extra - ALLOWANCE
+    return record
 
-    def __init__(self) -> None:
-        self._firsts: list[int] = []
-        self._ends: list[int] = []
-        self._births: list[Birth] = []
 
-    def add(self, first: int, count: int, birth: Birth) -> None:
-        """Note that guests `first`, `first + 1`, … have this birth."""
-        if count:
-            self._births.append(birth)
-            self._firsts.append(first)
-            self._ends.append(first + count)  # last, since other threads read: `end` covers only what is complete
+class Births:
+    """What guests came from. A kernel keeps all of them: native code knows them by address."""
 
-    @property
-    def end(self) -> int:
-        """The number after the last that is noted here; what native code has just made may not be yet."""
-        return self._ends[-1] if self._ends else 0
+    def __init__(self, guests: np.ndarray[Any, Any]) -> None:
+        self._guests = guests
+        self._made: dict[tuple[Template, int, Plan], tuple[Birth, Any]] = {}
+        self._births: dict[int, Birth] = {}
+        self._booted: dict[tuple[str, int], Template] = {}
 
-    def birth(self, number: int) -> Birth:
+    def booted(self, image: Image, frames: int) -> Template:
+        """The template of an image's start, made once."""
+        key = (image.digest, frames)
+        if key not in self._booted:
+            self._booted[key] = template.booted(image, frames)
+        return self._booted[key]
+
+    def address(self, birth: Birth, space: int, plan: Plan) -> int:
+        """The host address of the `BIRTH` of guests that are made so."""
+        key = (birth.template, space, replace(plan, count=1))
+        if key not in self._made:
+            self._made[key] = birth, _record(birth, space, plan)
+            self._births[self._made[key][1].ctypes.data] = birth
+        return self._made[key][1].ctypes.data
+
+    def of(self, number: int) -> Birth:
         """The birth of a guest.
 
         Raises:
             KeyError: no guest has had this number.
         """
-        index = bisect_right(self._firsts, number) - 1
-        if index < 0 or number >= self._ends[index]:
+        known = 0 <= number < len(self._guests)
+        birth = self._births.get(int(self._guests["birth"][number])) if known else None
+        if birth is None:
             raise KeyError(f"there is no guest {number}")
-        return self._births[index]
+        return birth
 
 
 class Spaces:

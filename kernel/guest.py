@@ -13,6 +13,7 @@ from denali.isa.image import Image
 from denali.isa.virtual import address_of
 
 from .records import End, State
+from .template import Frozen, Template
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -40,6 +41,7 @@ class Birth:
     private_size: int
     frames: int
     fuel: int
+    template: Template
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Ending:
     exit_status: int | None
     message: str | None
     console: bytes
+    frozen: Frozen | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)

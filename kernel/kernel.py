@@ -12,6 +12,7 @@ two turns.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import socket
 import threading
 import time
@@ -31,10 +32,12 @@ from denali.tlb.holds import ALLOWANCE
 
 from . import births, life, revocation, verbs
 from .guest import Birth, Guest, Guests
+from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
-from .records import State
+from .records import End, State
 from .runner import Pipe, Runner
 from .tables import Tables
+from .template import Frozen, NotFrozen
 
 FRAMES = 6 << 20  # 24 GiB of address space; the host gives memory when a frame is written to
 CAPACITY = 1 << 20
@@ -107,9 +110,37 @@ class Kernel:
             self._call(self._runner.spaces.poll)
             time.sleep(0.01)
 
+    def warm(
+        self, image: Image, *, memory: int | None = None, turn: int | None = None, timeout: float | None = 60
+    ) -> Frozen:
+        """Boot one guest of an image to its mark (`machine.mark()`), and freeze it: `spawn` starts others from there.
+
+        They are that guest as it stood there but for number, address, randomness and time.
+
+        Args:
+            image: their program.
+            memory: as for `spawn`; guests that start from it have the same.
+            turn: as for `spawn`.
+            timeout: seconds until it is given up; None: never.
+
+        Raises:
+            NotFrozen: it did not come to a mark, or cannot be frozen there; says why.
+            Overdrawn: there are not enough frames or numbers.
+        """
+        plan = births.Plan(1, ENDLESS, turn or TURN, ENDLESS, warming=True)
+        (guest,) = self._spawn(image, memory, plan, None)
+        if not guest.wait(timeout):
+            guest.kill()
+        ending = guest.ending
+        if ending is None or ending.frozen is None:
+            reason = guest.message or f"{guest} exited before it came to a mark"
+            raise NotFrozen(f"{reason} (in {timeout} s)" if ending and ending.end is End.KILLED else reason)
+        frozen, ending.frozen = ending.frozen, None
+        return frozen
+
     def spawn(
         self,
-        image: Image,
+        image: Image | Frozen,
         count: int = 1,
         *,
         memory: int | None = None,
@@ -123,9 +154,10 @@ class Kernel:
         """Make `count` guests of one image.
 
         Args:
-            image: their program.
+            image: their program; or that program warmed up, see `warm`.
             count: how many.
-            memory: bytes of private memory each has at least; None: data, 64 KiB of stack, the registers page.
+            memory: bytes of private memory each has at least; None: data, 64 KiB of stack, the registers page. A
+                warmed image has its own.
             fuel: instructions in a guest's life; None: no limit.
             turn: instructions in one turn.
             extra: frames that each may ask for beyond its memory, for its virtual MMU; None: 256.
@@ -138,6 +170,8 @@ class Kernel:
             Overdrawn: there are not enough frames or numbers; no guest was made.
             ValueError: an argument makes no sense.
         """
+        if isinstance(image, Frozen) and memory is not None:
+            raise ValueError(f"guests of this warmed image have {image.memory} bytes of memory; say it when warming")
         extra = ALLOWANCE if extra is None else extra
         plan = births.Plan(
             count,
@@ -150,14 +184,18 @@ class Kernel:
         )
         return self._spawn(image, memory, plan, pipe)
 
-    def _spawn(self, image: Image, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> Guests:
+    def _spawn(self, image: Image | Frozen, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> Guests:
         birth, space = self._birth(image, memory, plan.fuel)
         numbers = self._call(lambda: self._runner.bear(birth, space, plan, pipe))
         return Guests(self, numbers, birth)
 
-    def _birth(self, image: Image, memory: int | None, fuel: int) -> tuple[Birth, Space]:
-        size = births.private_size(image, memory)
-        return Birth(image, size, flat.frames_for(size), fuel), self._runner.spaces.get(image, size)
+    def _birth(self, image: Image | Frozen, memory: int | None, fuel: int) -> tuple[Birth, Space]:
+        if isinstance(image, Frozen):
+            template, size, image = image.template, image.memory, image.image
+        else:
+            size = births.private_size(image, memory)
+            template = self._runner.births.booted(image, flat.frames_for(size))
+        return Birth(image, size, template.frames, fuel, template), self._runner.spaces.get(image, size)
 
     def _open_gateway(self, image: Image) -> None:
         birth, space = self._birth(image, None, ENDLESS)
@@ -170,13 +208,18 @@ class Kernel:
         Raises:
             KeyError: there has been none.
         """
-        return Guest(self, number, self._runner.batches.birth(number))
+        return Guest(self, number, self._runner.births.of(number))
 
     def guests(self) -> list[Guest]:
         """Those that live."""
-        states = self.tables.guests["state"][: self._runner.batches.end]
-        numbers = np.flatnonzero((states >= State.HELD) & (states <= State.IDLE))
-        return [self.guest(number) for number in numbers.tolist()]
+
+        def living() -> list[int]:
+            states = self.tables.guests["state"][: int(self.tables.record["count"][0])]
+            return np.flatnonzero((states >= State.HELD) & (states <= State.IDLE)).tolist()
+
+        with contextlib.suppress(Closed):
+            return [self.guest(number) for number in self._call(living)]
+        return []
 
     def start(self, *guests: Guest) -> None:
         """Let held guests run, all from the same moment."""

@@ -1,9 +1,9 @@
 # pyright: basic
 """Birth and end of guests.
 
-Spawning many is one native call: a run of frames, the image's initial data, a context that differs from zero in six
-fields, the registers page. The end gives back at once what others could miss (timer, queue, streams); memory and text
-stay until Python has looked at them.
+Spawning many is one native call: a run of frames each, the pieces of the template that differ from zero, an identity.
+The end gives back at once what others could miss (timer, queue, streams); memory and text stay until Python has looked
+at them.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ from denali.isa.virtual import address_of
 from denali.tlb import bindings, holds
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
-from denali.tlb.flat import CONTEXT_SIZE, context_at, registers_address, registers_at, space_at
-from denali.tlb.native import carray, copy, native, pointer_to
+from denali.tlb.flat import context_at, registers_address, registers_at, space_at
+from denali.tlb.native import carray, copy, native, numbers_at, pointer_to
 
 from . import console, revocation
 from .nic import alive, drop_queue
 from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready
 from .streams import break_streams
+from .template import PIECE
 from .timers import cancel_timer
 
-# What all guests of one spawn have in common.
+# What all guests of one spawn have in common; kept as long as the kernel.
 BIRTH = np.dtype(
     [
         ("space", "<i8"),
-        ("entry", "<i8"),
-        ("data", "<i8"),  # host address of the initial data
-        ("data_size", "<i8"),
         ("frames", "<i8"),
+        ("pieces", "<i8"),  # host address of the template's `PIECE`s
+        ("piece_count", "<i8"),
+        ("index", "<i8"),  # host addresses of the template's page numbers and pages
+        ("pages", "<i8"),
+        ("page_count", "<i8"),
+        ("dense", "<i8"),  # most of the frames are touched at birth
         ("fuel", "<i8"),
         ("turn", "<i8"),
         ("watchdog", "<i8"),
@@ -41,37 +45,38 @@ BIRTH = np.dtype(
         ("piped", "<i8"),
         ("held", "<i8"),  # do not start it yet
         ("bonus", "<i8"),  # frames it may ask for, more than usual
-        ("seeds", "<i8"),  # host address of two random words for each guest
+        ("warming", "<i8"),
     ]
 )
-_birth = pointer_to(BIRTH)
-_seeds = pointer_to(np.dtype("<u8"))
-_EVERYTHING = 0xFFFFFFFF
+_birth, _piece = pointer_to(BIRTH), pointer_to(PIECE)
 _NETWORK = address_of(0)
 
 
 @native
-def _fill_context(birth: Any, number: int, address: int) -> None:
-    """The state a guest starts in; its memory is zero but for what is set here."""
-    space, context = space_at(birth.space), context_at(address)
-    registers = registers_address(address, space)
-    start = space.private_start + (registers - address - CONTEXT_SIZE)
-    context.pc, context.space, context.guest = birth.entry, birth.space, number
-    context.reservation = -1
-    context.x[2], context.x[4] = start & ~15, start
-    copy(address + CONTEXT_SIZE, birth.data, birth.data_size)
-    page = registers_at(registers)
-    page.number, page.address = number, _NETWORK + number
-    page.memory, page.start = space.private_size, space.private_start
-    page.mask = _EVERYTHING
+def birth_at(address: int) -> Any:
+    """The `BIRTH` at a host address."""
+    return carray(_birth(address), (1,))[0]
 
 
 @native
-def _seed(birth: Any, number: int, which: int, address: int) -> None:
-    """Give a guest its random words."""
-    words = carray(_seeds(birth.seeds), (2 * (which + 1),))
-    page = registers_at(registers_address(address, space_at(birth.space)))
-    page.random[0], page.random[1] = np.int64(words[2 * which]), np.int64(words[2 * which + 1])
+def identify(space: Any, number: int, address: int, seeds: int) -> None:
+    """Tell the guest whose run is at a host address who it is; two words at `seeds` are its randomness."""
+    context, page = context_at(address), registers_at(registers_address(address, space))
+    words = numbers_at(seeds, 2)
+    context.guest = number
+    page.number, page.address = number, _NETWORK + number
+    page.random[0], page.random[1] = words[0], words[1]
+
+
+@native
+def _fill_run(birth: Any, number: int, address: int, seeds: int) -> None:
+    """Write what differs from zero into a new guest's frames."""
+    pieces = carray(_piece(birth.pieces), (birth.piece_count,))
+    for which in range(birth.piece_count):
+        piece = pieces[which]
+        copy(address + piece.offset, piece.source, piece.length)
+    context_at(address).space = birth.space
+    identify(space_at(birth.space), number, address, seeds)
 
 
 @native
@@ -81,7 +86,7 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
     guest.context, guest.registers = address, registers_address(address, space_at(birth.space))
     guest.first_frame, guest.frames = first, birth.frames
     guest.fuel, guest.turn, guest.watchdog = birth.fuel, birth.turn, birth.watchdog
-    guest.gateway, guest.piped = birth.gateway, birth.piped
+    guest.gateway, guest.piped, guest.warming = birth.gateway, birth.piped, birth.warming
     if birth.bonus:
         holds.account_at(pool.pool_at(kernel.frames), number).bonus = birth.bonus
     guest.timer_slot = guest.queue_head = guest.queue_tail = NOBODY
@@ -89,21 +94,23 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
 
 
 @entry
-def spawn(kernel_address: int, birth_address: int, count: int) -> int:
-    """Make `count` guests; how many were made before frames or numbers ran out."""
-    kernel, birth = kernel_at(kernel_address), carray(_birth(birth_address), (1,))[0]
+def spawn(kernel_address: int, birth_address: int, seeds: int, count: int) -> int:
+    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out."""
+    kernel, birth = kernel_at(kernel_address), birth_at(birth_address)
     frames = pool.pool_at(kernel.frames)
     for which in range(count):
         number = kernel.count
+        if birth.dense:
+            pool.populate(frames, birth.frames)
         first = pool.take(frames, birth.frames, number) if number < kernel.capacity else -1
         if first < 0:
             return which
         address = frames.base + first * pool.FRAME
-        _fill_context(birth, number, address)
-        _seed(birth, number, which, address)
+        _fill_run(birth, number, address, seeds + 16 * which)
         _fill_guest(kernel, birth, number, address, first)
         kernel.count += 1
         kernel.alive += 1
+        guest_at(kernel, number).birth = birth_address
         guest_at(kernel, number).state = State.HELD
         if not birth.held:
             ready(kernel, number)

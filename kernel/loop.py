@@ -87,6 +87,8 @@ def _grant(kernel: Any, number: int, context: Any) -> None:
         _idle(kernel, number)
     elif wish == Wish.EXIT:
         stop(kernel, number, End.EXITED)
+    elif wish == Wish.MARK:
+        stop(kernel, number, End.MARKED)
     else:
         if wish == Wish.RETURN:
             return_from_handler(kernel, number, context)

@@ -8,15 +8,16 @@ import numpy as np
 
 from denali.isa.image import Image
 from denali.isa.record import Cause
-from denali.tlb.flat import CONTEXT_SIZE, context_record, registers_record
+from denali.tlb.flat import CONTEXT_SIZE, context_record, locate, registers_record
 from denali.tlb.frames import FRAME
 
 from . import faults, life, verbs
-from .births import Batches
+from .births import Births
 from .console import BYTES as _BYTES
 from .guest import Birth, Ending
 from .records import NOBODY, End
 from .tables import Tables
+from .template import Frozen, freeze
 
 BYTES = int(_BYTES)
 
@@ -29,24 +30,49 @@ def text_of(tables: Tables, number: int, *, clear: bool) -> bytes:
     return text[: verbs.console_text(tables.address, number, text.ctypes.data, BYTES, clear)].tobytes()
 
 
-def reap(tables: Tables, batches: Batches) -> list[tuple[int, Ending]]:
+def reap(tables: Tables, births: Births) -> list[tuple[int, Ending]]:
     """Bury every guest that has stopped; between turns only."""
     over: list[tuple[int, Ending]] = []
     while (number := int(life.next_stopped(tables.address))) != NOBODY:
-        over.append((number, _ending(tables, batches, number)))
+        over.append((number, _ending(tables, births, number)))
         life.bury(tables.address, number)
     return over
 
 
-def _ending(tables: Tables, batches: Batches, number: int) -> Ending:
+def _ending(tables: Tables, births: Births, number: int) -> Ending:
     record = tables.guests[number]
     end = End(int(record["end"]))
     status = int(record["exit_status"]) if end is End.EXITED else None
-    return Ending(end, status, _message(tables, batches, number, end), text_of(tables, number, clear=True))
+    message, frozen = _message(tables, births, number, end), None
+    if end is End.MARKED and message is None:
+        frozen = _frozen(tables, births.of(number), number)
+    return Ending(end, status, message, text_of(tables, number, clear=True), frozen)
 
 
-def _message(tables: Tables, batches: Batches, number: int, end: End) -> str | None:
-    birth, record = batches.birth(number), tables.guests[number]
+def _frozen(tables: Tables, birth: Birth, number: int) -> Frozen:
+    """The memory of a guest that stands at its mark, for others to start from."""
+    first = int(tables.guests["first_frame"][number]) * FRAME
+    run = tables.frames.memory[first : first + birth.frames * FRAME]
+    pc = int(context_record(tables.frames.memory, first)["pc"]) - 4
+    image = birth.image
+    if image.ro_start <= pc < image.ro_end:
+        text = image.read_only[pc - image.ro_start :][:4]
+    else:
+        text = locate(tables.frames.memory, first, image.private_start, pc, 4, birth.private_size).tobytes()
+    return freeze(image, birth.private_size, run, text)
+
+
+def _unfit(record: Any) -> str | None:
+    """Why a guest that came to its mark cannot be an image for others; None: it can."""
+    if record["frames_sent"] or record["frames_received"] or record["queue_length"] or record["streams"]:
+        return "it has used the network before its mark, so that others would share its connections"
+    if record["handling"]:
+        return "its mark is inside its event handler"
+    return None
+
+
+def _message(tables: Tables, births: Births, number: int, end: End) -> str | None:
+    birth, record = births.of(number), tables.guests[number]
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
     pc, name = int(context["pc"]), f"guest {number} ({birth.image.name})"
     if end is End.KILLED:
@@ -56,6 +82,8 @@ def _message(tables: Tables, batches: Batches, number: int, end: End) -> str | N
     if end is End.HUNG:
         silent = int(record["silent"])
         return f"{name}: hung: {silent:,} instructions without asking for anything: {faults.place(birth.image, pc)}"
+    if end is End.MARKED and (reason := _unfit(record)):
+        return f"{name} cannot be frozen: {reason}: {faults.place(birth.image, pc)}"
     if end is not End.TRAPPED:
         return None
     cause, value = int(context["cause"]), int(context["value"])

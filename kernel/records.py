@@ -39,6 +39,7 @@ class End(enum.IntEnum):
     KILLED = 4
     CLOSED = 5  # the kernel was closed
     HUNG = 6  # its watchdog: it computed too long without asking the machine for anything
+    MARKED = 7  # it was warmed up, and came to its mark
 
 
 class Wish(enum.IntEnum):
@@ -49,6 +50,7 @@ class Wish(enum.IntEnum):
     YIELD = 2
     EXIT = 3
     RETURN = 4
+    MARK = 5
 
 
 GUEST = np.dtype(
@@ -73,6 +75,8 @@ GUEST = np.dtype(
         ("piped", "u1"),  # somebody reads its console: keep everything
         ("idled", "u1"),  # it gave up its last turn: it goes first
         ("paging", "u1"),  # it has or had frames of its own choice, or a TLB
+        ("warming", "u1"),  # it ends at its mark, to be the image of others
+        ("birth", "<i8"),  # host address of the `BIRTH` it came from
         ("fuel", "<i8"),  # instructions left in its life
         (
             "silent",

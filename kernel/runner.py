@@ -30,7 +30,7 @@ class Runner:
 
     def __init__(self, tables: Tables, engine: Engine) -> None:
         self.tables = tables
-        self.batches, self.spaces = births.Batches(), births.Spaces(engine, tables.address)
+        self.births, self.spaces = births.Births(tables.guests), births.Spaces(engine, tables.address)
         self.obituary, self.mailbox = Obituary(tables), Mailbox(tables.ring)
         self.outside = Outside(tables, self.mailbox)
         self._pipes: dict[int, Pipe] = {}
@@ -47,8 +47,8 @@ class Runner:
             Overdrawn: there are not enough frames or numbers; no guest was made.
         """
         first = int(self.tables.record["count"][0])
-        numbers = range(first, first + births.spawn(self.tables.address, birth, space.address, plan))
-        self.batches.add(first, len(numbers), birth)
+        address = self.births.address(birth, space.address, plan)
+        numbers = range(first, first + births.spawn(self.tables.address, address, plan.count))
         if len(numbers) < plan.count:
             self.kill(numbers)
             free, room = self.tables.frames.free, len(self.tables.guests) - first
@@ -109,7 +109,7 @@ class Runner:
 
     def _reap(self) -> None:
         self._drain_pipes()
-        over = reaper.reap(self.tables, self.batches)
+        over = reaper.reap(self.tables, self.births)
         for number, _ in over:
             self._pipes.pop(number, None)
             if number == GATEWAY:

@@ -178,6 +178,8 @@ def service(address: int, number: int, a: int, b: int) -> int:
         return _shared(kernel, address, context, space, number, a, b)
     if Service.MMU <= number <= Service.ATTACH:
         return memory.serve(kernel, address, context, space, number, a, b)
+    if number == Service.MARK:
+        return _leave(kernel, context, Wish.MARK) if guest_at(kernel, context.guest).warming else 0
     if number <= Service.CLOSE and number > 0 and guest_at(kernel, context.guest).gateway:
         return _outside(kernel, address, context, space, number, a, b)
     return refuse(context, number)

@@ -158,6 +158,11 @@ def _yield(site):
     site.call(Service.YIELD)
 
 
+@guest(machine.mark)
+def _mark(site):
+    return site.call(Service.MARK)
+
+
 @guest(machine.send, "read", "int")
 def _send(site):
     return site.call(Service.SEND, site.start(0), site.length(1, of=0))

@@ -35,10 +35,20 @@ def sleep(until: int) -> None:
 
 def step(until: int) -> int:
     """The next connection with news, or -1 after one sleep that `until` bounds, or when a caller found no place."""
+    if table.stack[0].settled == 0:
+        settle()
     c = news()
     if c < 0 and not work() and fifo.empty(table.ready) and table.stack[0].pressed == 0:
         sleep(until)
     return news() if c < 0 else c
+
+
+def settle() -> None:
+    """Mark this guest as set up, unless it has opened connections already; what follows is each guest's own."""
+    table.stack[0].settled = 1
+    if table.unused():
+        machine.mark()
+        table.refresh()
 
 
 def news() -> int:

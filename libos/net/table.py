@@ -42,7 +42,7 @@ _NARROW = (
     *("receive_at", "receive_length"),
 )
 CONNECTION = np.dtype([(name, "<i8") for name in _WIDE] + [(name, "<i4") for name in _NARROW])
-_STACK = ("now", "free", "hand", "pressed", "ephemeral", "secret", "armed", "spare")
+_STACK = ("now", "free", "hand", "pressed", "ephemeral", "secret", "armed", "spare", "settled")
 STACK = np.dtype([(name, "<i8") for name in _STACK])
 
 # What the stack counts: a service may read it, the tests do.
@@ -106,6 +106,20 @@ def start() -> None:
         connection[c].row = NONE
         spares[c] = SLOTS - 1 - c
     me.spare = SLOTS
+
+
+def unused() -> bool:
+    """Whether there is no connection."""
+    chain = 0
+    while chain < BUCKETS and bucket[chain] == 0:
+        chain += 1
+    return chain == BUCKETS
+
+
+def refresh() -> None:
+    """Choose the secrets anew; there is no connection."""
+    stack[0].secret = 0
+    start()
 
 
 def bucket_of(remote: int, remote_port: int, port: int) -> int:

@@ -172,6 +172,7 @@ def test_the_registers_page_is_read_without_a_trap(tmp_path: Path) -> None:
         ("denali_gather((void *)5, 34, (void *)6, 7)", Service.GATHER, 34 << 32 | 5, 7 << 32 | 6),
         ("denali_peek((void *)5, 6, 7)", Service.PEEK, 5, 6 << 32 | 7),
         ("denali_clock()", Service.CLOCK, 0, 0),
+        ("denali_mark()", Service.MARK, 0, 0),
         ("denali_accept((void *)5)", Service.ACCEPT, 5, 0),
         ("denali_read(7, (void *)5, 6)", Service.READ, 5, 7 << 32 | 6),
         ("denali_write(7, (void *)5, 6)", Service.WRITE, 5, 7 << 32 | 6),

@@ -29,7 +29,15 @@ _start: la s0, args
 """
 WORD, HALF = 1 << 64, 1 << 32
 MEMORY = 8192
-ENDS_THE_TURN_OR_THE_LIFE = (Service.EXIT, Service.IDLE, Service.YIELD, Service.FAIL, Service.RETURN, Service.CLOCK)
+ENDS_THE_TURN_OR_THE_LIFE = (
+    Service.EXIT,
+    Service.IDLE,
+    Service.YIELD,
+    Service.FAIL,
+    Service.RETURN,
+    Service.CLOCK,
+    Service.MARK,
+)
 IMAGE = program(ASK.format(name="console"))
 
 

@@ -1,0 +1,150 @@
+"""What a guest's run of frames holds when the guest begins: the image's start, or the state in which it was frozen.
+
+A template keeps only the pages that differ from zero, and of those the pieces that do: a spawn copies the pieces, so
+that frames which a guest does not need stay untouched and cost the host nothing. A reset copies whole pages back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from denali.isa.context import CONTEXT
+from denali.isa.image import Image
+from denali.isa.virtual import REGISTERS
+from denali.tlb.frames import FRAME
+
+LINE = 64  # bytes looked at together: zero lines are not copied
+PIECE = np.dtype([("offset", "<i8"), ("source", "<i8"), ("length", "<i8")])
+_EVERYTHING = 0xFFFFFFFF
+_C, _R = CONTEXT.itemsize, REGISTERS.itemsize
+
+
+@dataclass(slots=True, eq=False)
+class Template:
+    """The pages of a run that are not zero: `pages[i]` is the run's page `index[i]`; `pieces` lie in them."""
+
+    frames: int
+    index: np.ndarray[Any, Any]
+    pages: np.ndarray[Any, Any]
+    pieces: np.ndarray[Any, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes that differ from zero, in whole lines."""
+        return int(self.pieces["length"].sum())
+
+    @property
+    def dense(self) -> bool:
+        """Whether guests touch most of their frames as they begin."""
+        return 2 * len(self.index) >= self.frames
+
+    def context(self) -> Any:
+        """The context that guests begin with; the kernel fills in number and space."""
+        return self.pages[0][:_C].view(CONTEXT)[0]
+
+
+def taken(run: np.ndarray[Any, Any]) -> Template:
+    """The template that a run of frames is an example of; the run is only read."""
+    pages = run.reshape(-1, FRAME)
+    index = np.flatnonzero(pages.any(axis=1))
+    return _made(len(pages), index, pages[index])
+
+
+def _made(frames: int, index: np.ndarray[Any, Any], pages: np.ndarray[Any, Any]) -> Template:
+    """A template of these pages, which are copied."""
+    pages = np.ascontiguousarray(pages).copy()
+    full = np.concatenate(([False], pages.reshape(-1, LINE).any(axis=1), [False]))
+    edges = np.flatnonzero(full[1:] != full[:-1]) * LINE
+    pieces = np.zeros(0, PIECE)
+    if len(edges):
+        pieces = np.array(_cut(edges[0::2].tolist(), edges[1::2].tolist(), index), PIECE)
+        pieces["source"] += pages.ctypes.data
+    return Template(frames, index.astype(np.int64), pages, pieces)
+
+
+def _cut(starts: list[int], ends: list[int], index: np.ndarray[Any, Any]) -> list[tuple[int, int, int]]:
+    """Stretches of the kept pages as (offset in the run, offset in the pages, length), none across two pages."""
+    pieces: list[tuple[int, int, int]] = []
+    for start, end in zip(starts, ends, strict=True):
+        while start < end:
+            stop = min(end, (start // FRAME + 1) * FRAME)
+            pieces.append((int(index[start // FRAME]) * FRAME + start % FRAME, start, stop - start))
+            start = stop
+    return pieces
+
+
+def _put(made: Template, offset: int, data: bytes) -> None:
+    """Write bytes into the kept pages; those of them that lie on pages which are not kept must be zero."""
+    run = np.frombuffer(data, np.uint8)
+    for at in range(offset // FRAME * FRAME, offset + len(run), FRAME):
+        low, high = max(at, offset), min(at + FRAME, offset + len(run))
+        row = np.flatnonzero(made.index == at // FRAME)
+        if len(row):
+            made.pages[row[0], low - at : high - at] = run[low - offset : high - offset]
+
+
+def _kept(made: Template) -> Template:
+    """The template again, its pieces found anew."""
+    kept = made.pages.any(axis=1)
+    return _made(made.frames, made.index[kept], made.pages[kept])
+
+
+def booted(image: Image, frames: int) -> Template:
+    """The template of guests that begin at the image's entry, in a run of so many frames."""
+    size = frames * FRAME - _C
+    start = image.registers_in(size)
+    place = _C + start - image.private_start
+    low = -(-(_C + len(image.data)) // FRAME)
+    index = np.array(sorted({*range(low), place // FRAME, (place + _R - 1) // FRAME}))
+    made = Template(frames, index, np.zeros((len(index), FRAME), np.uint8), np.zeros(0, PIECE))
+    registers: Any = np.zeros(1, REGISTERS)
+    registers["memory"], registers["start"], registers["mask"] = size, image.private_start, _EVERYTHING
+    _put(made, 0, _first_context(image, start).tobytes())
+    _put(made, _C, image.data)
+    _put(made, place, registers.tobytes())
+    return _kept(made)
+
+
+def _first_context(image: Image, registers: int) -> Any:
+    """The registers a guest begins with: see `CONTEXT`; all others are zero."""
+    context: Any = np.zeros(1, CONTEXT)
+    context["pc"], context["reservation"] = image.entry, _EVERYTHING << 32 | _EVERYTHING
+    context["x"][0, 2], context["x"][0, 4] = registers & ~15, registers
+    return context
+
+
+class NotFrozen(Exception):
+    """A guest could not be frozen; the message says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Frozen:
+    """A warmed image: a guest of it was booted to its mark, and others begin there. `Kernel.warm` makes it."""
+
+    image: Image
+    memory: int  # bytes of private memory
+    template: Template
+
+
+def freeze(image: Image, memory: int, run: np.ndarray[Any, Any], text: bytes) -> Frozen:
+    """What guests that begin where the guest of this run was marked start from.
+
+    Identity, events and randomness are left out. `text` is the instruction at which it stands: the mark; in the
+    guests that begin there it answers 1.
+    """
+    made = taken(run)
+    context = made.context()
+    context["guest"] = context["space"] = context["limit"] = context["fuel"] = 0
+    context["reservation"] = _EVERYTHING << 32 | _EVERYTHING
+    answer = int.from_bytes(text, "little") >> 7 & 31
+    if answer:
+        context["x"][answer] = 1
+    place = _C + image.registers_in(memory) - image.private_start
+    registers: Any = run[place : place + _R].copy().view(REGISTERS)
+    for field in ("clock", "number", "address", "random", "pending", "saved_pc", "cause", "value"):
+        registers[field] = 0
+    _put(made, place, registers.tobytes())
+    return Frozen(image, memory, _kept(made))
