@@ -13,12 +13,13 @@ import numpy as np
 
 from denali.isa.context import CONTEXT
 from denali.isa.image import Image
-from denali.isa.virtual import REGISTERS
+from denali.isa.virtual import CUSTOM_0, REGISTERS, Service
 from denali.tlb.frames import FRAME
 
 LINE = 64  # bytes looked at together: zero lines are not copied
 PIECE = np.dtype([("offset", "<i8"), ("source", "<i8"), ("length", "<i8")])
 _EVERYTHING = 0xFFFFFFFF
+_FIXED = 0xFE00707F  # the bits of a virtual instruction that are not register numbers
 _C, _R = CONTEXT.itemsize, REGISTERS.itemsize
 
 
@@ -114,6 +115,13 @@ def _first_context(image: Image, registers: int) -> Any:
     context["pc"], context["reservation"] = image.entry, _EVERYTHING << 32 | _EVERYTHING
     context["x"][0, 2], context["x"][0, 4] = registers & ~15, registers
     return context
+
+
+def has_mark(image: Image) -> bool:
+    """Whether there is a mark among the words of an image; whether a guest comes to it shows when it is warmed."""
+    text = np.frombuffer(image.read_only[: len(image.read_only) & ~1], "<u2").astype(np.uint32)
+    words = text[:-1] | text[1:] << 16
+    return bool((words & _FIXED == Service.MARK << 25 | CUSTOM_0).any())
 
 
 class NotFrozen(Exception):

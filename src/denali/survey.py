@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from .isa.image import Image
+from .kernel.template import Frozen, NotFrozen, has_mark
 from .system import Kernel, service
 
 HTTP = 80  # the port on which a guest of `spawn` answers
+WARMING_S = 10.0  # until an image is taken for one without a mark
 PATIENCE_S = 60.0  # without any answer, the probe is given up
 _PROBE = "denali.libos.probe"
 _RECORD = np.dtype([("index", "<u4"), ("latency", "<u4")])  # what the probe writes for each guest
@@ -42,6 +45,7 @@ class Report:
     answer_all_s: float
     requests_per_second: float
     latency_us: Latency
+    warmed: bool  # they started from a warmed image
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -71,6 +75,7 @@ def survey(
     memory: int | None = None,
     fuel: int | None = None,
     watchdog: int | None = None,
+    warm: bool = True,
     asked: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Spawn `count` guests of `image` in `kernel` and ask each of them once over the virtual network.
@@ -82,12 +87,15 @@ def survey(
         memory: bytes of private memory each; None: what the kernel gives by default.
         fuel: instructions in the life of each; None: no limit.
         watchdog: instructions after which one that asks for nothing is stopped; None: no limit.
+        warm: start them from the image warmed to its mark, if it has one.
         asked: told from time to time how many guests have been asked.
     """
     results = bytearray()
+    frozen = _warmed(kernel, image, memory) if warm else None
     before = footprint()
     begin = time.perf_counter_ns()
-    guests = kernel.spawn(image, count=count, memory=memory, fuel=fuel, watchdog=watchdog)
+    start, size = (frozen, None) if frozen else (image, memory)
+    guests = kernel.spawn(start, count=count, memory=size, fuel=fuel, watchdog=watchdog)
     spawn_ns = time.perf_counter_ns() - begin
     first_guest_s = since_process_start()
     probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]
@@ -112,7 +120,15 @@ def survey(
         answer_all_s=seconds,
         requests_per_second=len(good) / seconds,
         latency_us=Latency(float(p50), float(p99)),
+        warmed=frozen is not None,
     )
+
+
+def _warmed(kernel: Kernel, image: Image, memory: int | None) -> Frozen | None:
+    """The image warmed up; None when it has no mark that a guest comes to soon."""
+    with suppress(NotFrozen):
+        return kernel.warm(image, memory=memory, timeout=WARMING_S) if has_mark(image) else None
+    return None
 
 
 def _watch(wait: Callable[[float], bool], results: bytearray, asked: Callable[[int], None]) -> None:

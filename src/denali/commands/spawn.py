@@ -33,6 +33,7 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
     type=click.IntRange(0),
     help="Stop a guest that computes for so many instructions without asking the machine for anything; 0: never.",
 )
+@click.option("--warm/--cold", default=True, help="Start from the image warmed to its mark (if it has one), or do not.")
 @click.option("--duration", type=float, help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
@@ -43,6 +44,7 @@ def spawn(
     memory: int | None,
     fuel: int | None,
     watchdog: int,
+    warm: bool,
     duration: float | None,
     once: bool,
     as_json: bool,
@@ -72,6 +74,7 @@ def spawn(
                 memory=memory,
                 fuel=fuel,
                 watchdog=watchdog or None,
+                warm=warm,
                 asked=lambda n: say(f"{n:,} of {count:,} asked"),
             )
         if once:
