@@ -60,7 +60,8 @@ def rows(one: guests.Instruction, most: int) -> list[tuple[int, ...]]:
         return combinations
     generator = random.Random(one.name)
     if combinations is not None:
-        return generator.sample(combinations, most)
+        equal = [pair for pair in combinations if len(set(pair)) == 1]
+        return [*generator.sample(combinations, most - most // 3), *generator.sample(equal, min(len(equal), most // 3))]
     return [tuple(generator.choice(column) for column in columns) for _ in range(most)]
 
 
