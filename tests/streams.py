@@ -225,6 +225,7 @@ def _alone(generator: random.Random, one: Instruction) -> bytes:
     if Kind.OFFSET in one.operands.values():
         case.add(BY_NAME["addi"])
         case.add(BY_NAME["xor"])
+        case.entries.clear()  # it jumps over both
     return case.words()
 
 
