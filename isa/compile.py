@@ -11,9 +11,10 @@ from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.native import runtime_text
 from denali.isa.translate import Translation
-from denali.isa.worker import LEVEL, Answer, Request
+from denali.isa.worker import LEVEL, QUICK, Answer, Request
 
 BATCH = 8 << 10  # bytes of guest text that are translated together
+LONG = 8 << 20  # characters of LLVM IR; without optimisation every value has its place in a native stack frame
 
 
 def serve(request: Request) -> Answer:
@@ -31,7 +32,9 @@ def serve(request: Request) -> Answer:
     if request.kind == "plan":
         return Answer(b"", batches(request.image, translation.entries()))
     text, entries = translation.module(request.entries)
-    return Answer(compile_object(text), [entries])
+    if request.level == QUICK and len(text) > LONG:
+        raise ValueError("too large to be translated quickly")
+    return Answer(compile_object(text, request.level), [entries])
 
 
 def translation_of(image: Image, private_size: int) -> Translation:
@@ -72,11 +75,13 @@ def machine(level: int) -> llvm.TargetMachine:
 
 
 def optimise(text: str, level: int = LEVEL) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
-    """Parse, verify and optimise a module."""
+    """Parse and verify a module, and optimise it unless it is wanted quickly."""
     context = llvm.create_context()
     module = llvm.parse_assembly(text, context)
     module.verify()
-    host_machine = machine(max(level, 1))
+    host_machine = machine(level)
+    if level == QUICK:
+        return module, host_machine
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     builder = llvm.create_pass_builder(host_machine, options)
     builder.getModulePassManager().run(module, builder)

@@ -136,12 +136,13 @@ class Space:
     def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
         """Translate the whole image for flat memory, from the cache or by the workers.
 
-        A part that cannot be translated is noted in the log and interpreted. So is everything while a guest's virtual
+        A part that cannot be translated is noted in the log and interpreted, also at later starts. So is everything while a guest's virtual
         MMU is on.
 
         Args:
             progress: called with the number of finished and of all parts.
-            wait: return when all is there; else at once, and what is missing comes with later calls of `poll`.
+            wait: return when all is there; else at once, and what is missing comes with later calls of `poll`, first
+                quickly made code, then better code.
         """
         self.flat.translate(progress, wait=wait)
 

@@ -19,7 +19,7 @@ from denali.isa import cache as caching
 from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.loader import Code, Unloadable, load
-from denali.isa.worker import Answer, Failed, Request, Workers
+from denali.isa.worker import LEVEL, QUICK, Answer, Failed, Request, Workers
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,7 +36,8 @@ class _Flight:
 
     batch: tuple[int, ...]
     future: Future[Answer]
-    hot: bool  # not of the image's plan, but wanted by its guests
+    hot: bool = False  # not of the image's plan, but wanted by its guests
+    level: int = LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,19 @@ class Translated:
         self._asked: set[int] = set()
         self._planning: Future[Answer] | None = None
         self._flights: list[_Flight] = []
+        self._quick: dict[tuple[int, ...], Code] = {}  # what serves until better code is there
         self._parts = 0  # of the plan
         self.begun = False
 
     def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
         """Translate the whole image, from the cache or by the workers.
 
-        A part that cannot be translated is noted in the log and interpreted.
+        A part that cannot be translated is noted in the log and interpreted, also at later starts.
 
         Args:
             progress: called with the number of finished and of all parts.
-            wait: return when all is there; else at once, and what is missing comes with later calls of `poll`.
+            wait: return when all is there; else at once, and what is missing comes with later calls of `poll`, first
+                quickly made code, then better code.
         """
         self.begun = True
         for batch in self._remembered():
@@ -82,8 +85,8 @@ class Translated:
                 self._hot.append(list(batch))
         found = self.means.cache.get("plan", self._name("plan"))
         if found is not None:
-            self._begin(json.loads(found))
-        else:
+            self._begin(json.loads(found), quick=not wait)
+        elif not self._given_up("plan"):
             self._planning = self.means.workers.submit(Request("plan", self.image, self.private_size, mode=self.mode))
         while wait and self.translating:
             self._report(progress)
@@ -92,9 +95,9 @@ class Translated:
 
     def _report(self, progress: Progress | None) -> None:
         if progress is not None and self._planning is None:
-            progress(self._parts - len(self._flights), self._parts)
+            progress(self._parts - sum(flight.level == LEVEL for flight in self._flights), self._parts)
 
-    def _step(self) -> None:
+    def _step(self, *, quick: bool = False) -> None:
         """Wait for the next thing that workers have been asked for, and use it."""
         if self._planning is None:
             self._land(self._flights.pop(0))
@@ -103,15 +106,17 @@ class Translated:
         try:
             plan = planning.result().batches
         except Failed as reason:
-            log.warning("%s will be interpreted: %s", self.image.name, reason)
+            self._give_up("all functions", reason, "plan")
             return
         self.means.cache.put("plan", self._name("plan"), json.dumps(plan).encode())
-        self._begin(plan)
+        self._begin(plan, quick=quick)
 
-    def _begin(self, plan: list[list[int]]) -> None:
-        """Install what the cache has of the plan, and have the rest translated."""
-        missing = [tuple(batch) for batch in plan if not self._install_cached(batch)]
-        self._flights += [_Flight(batch, self._submit(batch), hot=False) for batch in missing]
+    def _begin(self, plan: list[list[int]], *, quick: bool) -> None:
+        """Install what the cache has of the plan, and have the rest translated: at once badly if need be, then well."""
+        known = [tuple(batch) for batch in plan if not self._given_up("code", *batch)]
+        missing = [batch for batch in known if not self._install_cached(batch)]
+        for level in (QUICK, LEVEL) if quick else (LEVEL,):
+            self._flights += [_Flight(batch, self._submit(batch, level), level=level) for batch in missing]
         self._parts = len(plan)
 
     @property
@@ -130,7 +135,7 @@ class Translated:
         """Install what has finished, then have translated what is wanted; True when code was added. It never waits."""
         installed = False
         if self._planning is not None and self._planning.done():
-            self._step()
+            self._step(quick=True)
         for flight in [flight for flight in self._flights if flight.future.done()]:
             self._flights.remove(flight)
             installed |= self._land(flight)
@@ -166,34 +171,64 @@ class Translated:
         found = self.means.cache.get("hot", self._name("hot"))
         return [] if found is None else json.loads(found)
 
-    def _submit(self, batch: Sequence[int]) -> Future[Answer]:
-        request = Request("translate", self.image, self.private_size, tuple(batch), self.mode)
+    def _submit(self, batch: Sequence[int], level: int = LEVEL) -> Future[Answer]:
+        request = Request("translate", self.image, self.private_size, tuple(batch), self.mode, level)
         return self.means.workers.submit(request)
+
+    def _given_up(self, *what: str | int) -> bool:
+        """Whether an earlier attempt has shown that it cannot be translated."""
+        return self.means.cache.get("failed", self._name(*what)) is not None
+
+    def _give_up(self, functions: str, reason: Failed, *what: str | int) -> None:
+        log.warning("%s of %s will be interpreted: %s", functions, self.image.name, reason)
+        if reason.lasting:
+            self.means.cache.put("failed", self._name(*what), str(reason).encode())
 
     def _install_cached(self, batch: Sequence[int]) -> bool:
         found = self.means.cache.get("native", self._name("code", *batch))
-        return found is not None and self.install(found)
+        return found is not None and self.install(found) is not None
 
     def _land(self, flight: _Flight) -> bool:
         """Install and keep what a worker made, waiting for it if need be."""
         try:
             answer = flight.future.result()
         except Failed as reason:
-            log.warning("%d functions of %s will be interpreted: %s", len(flight.batch), self.image.name, reason)
+            if flight.level == LEVEL:
+                self._give_up(f"{len(flight.batch)} functions", reason, "code", *flight.batch)
             return False
+        if flight.level == QUICK:
+            return self._land_quick(flight.batch, answer.code)
         self.means.cache.put("native", self._name("code", *flight.batch), answer.code)
         if flight.hot:
             self._hot.append(list(flight.batch))
             self.means.cache.put("hot", self._name("hot"), json.dumps(self._hot).encode())
-        return self.install(answer.code)
+        installed = self.install(answer.code) is not None
+        if installed and flight.batch in self._quick:
+            self._unload(self._quick.pop(flight.batch))
+        return installed
 
-    def install(self, code: bytes) -> bool:
-        """Load a translation and put its units into the table."""
+    def _land_quick(self, batch: tuple[int, ...], code: bytes) -> bool:
+        """Install code that was made quickly, unless better code has come first."""
+        if not any(flight.batch == batch and flight.level == LEVEL for flight in self._flights):
+            return False
+        loaded = self.install(code)
+        if loaded is not None:
+            self._quick[batch] = loaded
+        return loaded is not None
+
+    def _unload(self, code: Code) -> None:
+        """Give back code that the table does not lead to any more; nothing runs in it between turns."""
+        if not ((self.table >= code.address) & (self.table < code.address + code.size)).any():
+            self.loaded.remove(code)
+            code.close()
+
+    def install(self, code: bytes) -> Code | None:
+        """Load a translation and put its units into the table; None when it cannot be loaded."""
         try:
             loaded = load(code, library() | self.means.runtime.symbols)
         except Unloadable as reason:
             log.warning("a translation of %s cannot be loaded: %s", self.image.name, reason)
-            return False
+            return None
         self.loaded.append(loaded)
         for name, address in loaded.symbols.items():
             if name.startswith("pc_"):
@@ -201,7 +236,7 @@ class Translated:
                 if self.image.text_start <= pc < self.image.text_end:
                     self.table[(pc - self.image.text_start) >> 1] = address
                     self._asked.add(pc)
-        return True
+        return loaded
 
 
 @lru_cache

@@ -33,10 +33,16 @@ LARGEST = 1 << 31  # bytes of a message
 SECONDS = 300.0  # of processor time for a request: an image may be made to take LLVM for ever
 MEMORY = 4 << 30  # bytes of address space for a worker
 LEVEL = 1  # of LLVM's optimisations: as good as the second for what we translate, at 60 % of its time
+QUICK = 0  # none of them: half the speed, a fifth of the time
+KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)  # how a worker ends through no fault of its request
 
 
 class Failed(Exception):
-    """A request that the worker could not serve; the message says why."""
+    """A request that the worker could not serve; the message says why. `lasting`: it would fail again."""
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Request:
     private_size: int = 0
     entries: tuple[int, ...] = ()
     mode: Mode = Mode.FLAT
+    level: int = LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,9 @@ class _Worker:
         except (OSError, EOFError, ValueError, KeyError, struct.error):
             self.alive = False
             self.kill()
-            raise Failed(f"the translation worker died: {self._epitaph()}") from None
+            how = self._epitaph()
+            crashed = -self._process.wait() not in (*KILLED, 0)
+            raise Failed(f"the translation worker died: {how}", lasting=crashed) from None
 
     def kill(self) -> None:
         """End it now."""
@@ -182,7 +191,7 @@ def _read_answer(message: bytes) -> Answer:
     (length,) = LENGTH.unpack_from(message)
     head: dict[str, Any] = json.loads(message[LENGTH.size : LENGTH.size + length])
     if "error" in head:
-        raise Failed(str(head["error"]))
+        raise Failed(str(head["error"]), lasting=True)
     return Answer(message[LENGTH.size + length :], [[int(pc) for pc in batch] for batch in head["batches"]])
 
 

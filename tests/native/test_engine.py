@@ -28,11 +28,16 @@ LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)  # cou
 class Broken(Workers):
     """Workers that fail every translation."""
 
+    def __init__(self, *, lasting: bool = False) -> None:
+        super().__init__()
+        self.asked, self.lasting = 0, lasting
+
     def submit(self, request: Request) -> Future[Answer]:
         if request.kind == "runtime":
             return super().submit(request)
+        self.asked += 1
         future = Future[Answer]()
-        future.set_exception(Failed("no"))
+        future.set_exception(Failed("no", lasting=self.lasting))
         return future
 
 
@@ -91,10 +96,36 @@ def test_guests_run_while_the_translation_is_made(fresh: Engine) -> None:
     assert twins.space.translating == 1
     twins.reference.x[12] = twins.context["x"][0, 12] = 100
     twins.run(10)
-    wait_for(twins.space)
-    assert twins.space.translating == 0
+    while twins.space.translating:
+        wait_for(twins.space)
     assert 0x10000 in entries(twins.space)
     twins.run(1000)
+
+
+def test_quick_code_serves_until_better_code_takes_its_place(fresh: Engine) -> None:
+    twins = Twins(fresh, Image.raw(LOOP))
+    space = twins.space
+    space.translate(wait=False)
+    twins.reference.x[12] = twins.context["x"][0, 12] = 1000
+    places = list[int]()
+    while space.translating or not places:
+        if space.poll():
+            places.append(int(space.flat.table[0]))
+        twins.run(3)
+    assert len(places) == 2, "quick code, then better"
+    assert places[0] != places[1]
+    assert len(space.flat.loaded) == 1
+    assert 0 <= places[1] - space.flat.loaded[0].address < space.flat.loaded[0].size
+
+
+@pytest.mark.parametrize(("lasting", "again"), [(True, 0), (False, 1)])
+def test_what_cannot_be_translated_is_tried_again_only_if_that_may_help(
+    fresh: Engine, lasting: bool, again: int
+) -> None:
+    for expected in (1, again):
+        with Engine(fresh.cache, workers := Broken(lasting=lasting)) as engine:
+            engine.space(Image.raw(LOOP), SIZE, 0).translate()
+            assert workers.asked == expected
 
 
 def test_another_size_or_image_is_another_translation(fresh: Engine) -> None:
