@@ -136,8 +136,8 @@ class Space:
     def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
         """Translate the whole image for flat memory, from the cache or by the workers.
 
-        A part that cannot be translated is noted in the log and interpreted, also at later starts. So is everything while a guest's virtual
-        MMU is on.
+        A part that cannot be translated is noted in the log and interpreted, also at later starts. So is everything
+        while a guest's virtual MMU is on.
 
         Args:
             progress: called with the number of finished and of all parts.
