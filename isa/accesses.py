@@ -16,6 +16,12 @@ class Accesses(Frame):
     plans: dict[int, tuple[Access, Group]]  # of the block being written, by pc
     deltas: dict[int, Value]  # by group: the distance of the region that the check found, as a ptr
 
+    stride: object = None  # of the copy of a loop that is being written: there all has been checked before
+
+    def pointer_in_copy(self, access: Access, group: Group) -> Value:
+        """The host address in such a copy."""
+        raise NotImplementedError
+
     def _plan_accesses(self, block: Block) -> None:
         """Begin a block."""
         self.plans, self.deltas = plan(block), {}
@@ -33,6 +39,8 @@ class Accesses(Frame):
         access, group = self.plans[self.here.pc]
         if access.address.base is None:
             return self._fixed(access)
+        if self.stride is not None:
+            return self.pointer_in_copy(access, group)
         if group.first == self.here.pc:
             self._check(address, access, group)
         delta = self.deltas.get(group.first)
@@ -50,7 +58,7 @@ class Accesses(Frame):
     def _load(self, address: Value, width: int, kind: str) -> Value:
         access, group = self.plans[self.here.pc]
         body = self.body
-        if access.address.base is None or group.private or group.count > 1:
+        if access.address.base is None or group.private or group.count > 1 or self.stride is not None:
             return body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
         fits, exits = self._fits(address, access, group), self._exit_here()
         go_on, loaded = body.name("private"), body.name("loaded")

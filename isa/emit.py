@@ -41,6 +41,7 @@ class Body:
     count: int = 0
     block: str = "entry"
     postpones_nans: bool = False  # results of arithmetic on doubles: the machine makes NaNs canonical later
+    plain_floats: bool = False  # arithmetic may be vectorised: `%seen` keeps all of it alive for its flags
 
     def name(self, hint: str = "t") -> str:
         """A name not used in this function before."""

@@ -219,7 +219,22 @@ def compute(body: Body, operation: str, values: list[Value], source: int, width:
     floats = [as_float(body, value, source) for value in values]
     if operation == "convert":
         return canonical(body, _convert(body, floats[0], source, width), width)
-    return canonical(body, constrained(body, ARITHMETIC[operation], floats, width), width)
+    arithmetic = plain if body.plain_floats else constrained
+    return canonical(body, arithmetic(body, ARITHMETIC[operation], floats, width), width)
+
+
+def plain(body: Body, name: str, values: list[Value], width: int) -> Value:
+    """An operation that LLVM may move and vectorise, but neither drop (its result counts as seen) nor fold."""
+    kind = TYPE[width]
+    if name == "sqrt":
+        result = body.call(f"{kind} @llvm.sqrt.f{width}({kind})", f"{kind} {values[0]}")
+    else:
+        result = body.value(f"{name} {kind} {', '.join(values)}")
+    bits = body.value(f"bitcast {kind} {result} to i{width}")
+    wide = bits if width == 64 else body.value(f"zext i32 {bits} to i64")
+    seen = body.value(f"or i64 {body.value('load i64, ptr %seen')}, {wide}")
+    body.line(f"store i64 {seen}, ptr %seen")
+    return result
 
 
 def constrained(body: Body, name: str, values: list[Value], width: int) -> Value:
@@ -253,7 +268,10 @@ def canonical(body: Body, value: Value, width: int) -> Value:
     bits = body.value(f"bitcast {TYPE[width]} {value} to i{width}")
     if body.postpones_nans and width == 64:
         return bits
-    nan = compare(body, "fcmp", "uno", value, value, width)
+    if body.plain_floats:
+        nan = body.value(f"fcmp uno {TYPE[width]} {value}, {value}")
+    else:
+        nan = compare(body, "fcmp", "uno", value, value, width)
     return body.value(f"select i1 {nan}, i{width} {CANONICAL_NAN[width]}, i{width} {bits}")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .accesses import Accesses
 from .emit import Value
 from .frame import BARRIER, INTERPRET
 from .registers import CONTEXT_TAG, RESULT, SLOT_SET
+from .strides import Strides
 from .units import Block
 
 
-class Ends(Accesses):
+class Ends(Strides):
     """The part of a unit's writer that passes control on."""
 
     status: Value | None = None  # what the service at the end of a block left in CONTEXT
@@ -17,6 +17,10 @@ class Ends(Accesses):
     def jump(self, target: Value, kind: str, when: Value | None) -> None:
         """The end of a block."""
         block, body = self.block, self.body
+        if self.stride is not None:
+            self._show_to([block.pc])
+            self._end_copy(block)
+            return
         if block.kind != "branch" or when is None:
             self._end(block, target)
             return
@@ -25,7 +29,7 @@ class Ends(Accesses):
         outside: list[tuple[str, int]] = []
         for pc in (block.target, block.after):
             inside = pc in self.function.blocks
-            labels.append(f"pc_{pc:x}" if inside else body.name("leave"))
+            labels.append(self.label_of(pc) if inside else body.name("leave"))
             if not inside:
                 outside.append((labels[-1], pc))
         self._show_to(pc for pc in (block.target, block.after) if pc in self.function.blocks)
@@ -65,7 +69,7 @@ class Ends(Accesses):
         if pc in self.function.blocks:
             self._show_to([pc])
             self.registers.flush()
-            self.body.line(f"br label %pc_{pc:x}")
+            self.body.line(f"br label %{self.label_of(pc)}")
         else:
             self._leave(str(pc), pc)
 
@@ -120,7 +124,7 @@ class Ends(Accesses):
         self._set_fuel(registers.take(result, str(block.after)))
         registers.reload(callee.writes & registers.held - SLOT_SET)
         if block.after in self.function.blocks:
-            body.line(f"br label %pc_{block.after:x}")
+            body.line(f"br label %{self.label_of(block.after)}")
         else:
             self.body.line(f"br label %{self._exit(block.after, kept)}")
 
@@ -164,7 +168,7 @@ class Ends(Accesses):
             self._leave(target, None)
             return
         other = body.name("other")
-        cases = " ".join(f"i64 {pc}, label %pc_{pc:x}" for pc in self.function.switch)
+        cases = " ".join(f"i64 {pc}, label %{self.label_of(pc)}" for pc in self.function.switch)
         self._show_to(self.function.switch)
         pending, written = dict(self.registers.values), set(self.registers.written)
         self.registers.flush()

@@ -12,6 +12,7 @@ from .image import Image
 from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
+from .strides import SPARSE_METADATA
 from .unit import Layout, Unit
 from .units import Function, Program
 from .values import Known
@@ -25,7 +26,7 @@ SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number
 declare i64 @denali_service(ptr, i64, i64, i64)
 """
 SMALL = 1000  # instructions
-METADATA = TAGS + "!15 = !{}\n"
+METADATA = TAGS + "!15 = !{}\n" + SPARSE_METADATA
 
 
 class Translation:

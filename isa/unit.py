@@ -39,7 +39,7 @@ class Unit(Ends):
 
     def _prologue(self) -> None:
         body = self.body
-        for name in ("fuel", "exit_pc", "exit_code"):
+        for name in ("fuel", "exit_pc", "exit_code", "turn", "seen"):
             body.line(f"%{name} = alloca i64")
         for name in ("pc", "fuel"):
             body.line(f"%ctx_{name} = getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
@@ -49,7 +49,7 @@ class Unit(Ends):
             self._check_stack()
         if self.assumed:
             self._check_assumed()
-        body.line(f"br label %pc_{self.entry:x}")
+        body.line(f"br label %{'stride' if self.entry in self.strides else 'pc'}_{self.entry:x}")
 
     def _check_assumed(self) -> None:
         """Whoever comes with other values than the function's own code has there goes on in the interpreter."""
@@ -96,14 +96,30 @@ class Unit(Ends):
         self._return_code(body.value("load i64, ptr %exit_code"))
 
     def _write_block(self, block: Block) -> None:
-        body = self.body
-        self.block, self.remaining = block, len(block.code)
+        """A block, before it the copy that it may have."""
+        self.block = block
+        self._plan_accesses(block)
+        stride = self.strides.get(block.pc)
+        if stride is not None:
+            self._start(block)
+            self._begin_copy(block, stride)
+            self.stride, self.body.plain_floats = stride, stride.floats
+            self._write_code(block)
+            self.stride, self.body.plain_floats = None, False
+        self._start(block)
+        self.body.label(f"pc_{block.pc:x}")
+        self._take_fuel(block)
+        self._write_code(block)
+        if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
+            self._end(block, None)
+
+    def _start(self, block: Block) -> None:
+        self.remaining = len(block.code)
         self.nans = dict(self.nans_at[block.pc])
         self.registers.forget()
-        self._plan_accesses(block)
-        body.label(f"pc_{block.pc:x}")
-        self._take_fuel(block)
-        emitter = UnitEmitter(self)
+
+    def _write_code(self, block: Block) -> None:
+        body, emitter = self.body, UnitEmitter(self)
         for located in block.code:
             self.here, self.status = located, None
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
@@ -116,8 +132,6 @@ class Unit(Ends):
                 self.registers.write(copy[0], self.registers.read(copy[1]))
             advance(located, self.nans)
             self.remaining -= 1
-        if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
-            self._end(block, None)
 
     def constant(self, name: str) -> int | None:
         """The operand `name`."""
