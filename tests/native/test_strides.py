@@ -27,8 +27,10 @@ ENDS = (
 LOADS = {"lb": 1, "lbu": 1, "lh": 2, "lwu": 4, "lw": 4, "ld": 8, "fld": 8, "flw": 4}
 STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8, "fsd": 8, "fsw": 4}
 WORK = (
-    "fadd.d fa0, fa1, fa0", "fmul.d fa1, fa0, fa2", "fsub.d fa2, fa1, fa3", "fmul.s fa3, fa3, fa1", "fdiv.d fa1, fa2, fa3",
-    "fsgnjn.d fa2, fa1, fa1", "add t0, t0, t1", "xor t1, t0, a1", "mulw t0, t1, t0", "sltu t1, t0, a3", "feq.d t0, fa0, fa1",
+    "fadd.d fa0, fa1, fa0", "fmul.d fa1, fa0, fa2", "fsub.d fa2, fa1, fa3",
+    "fmul.s fa3, fa3, fa1", "fdiv.d fa1, fa2, fa3",
+    "fsgnjn.d fa2, fa1, fa1", "add t0, t0, t1", "xor t1, t0, a1",
+    "mulw t0, t1, t0", "sltu t1, t0, a3", "feq.d t0, fa0, fa1",
 )  # fmt: skip
 
 
@@ -47,7 +49,8 @@ def loop(source: random.Random) -> str:
     source.shuffle(lines)
     lines.append(source.choice((f"addi a1, a1, {step}", f"addi a1, a1, {step}", "add a1, a1, a6")))
     body = "\n".join(f"        {line}" for line in lines)
-    return f"        .text\n_start: nop\nagain:\n{body}\n        {end}, again\n        ebreak\n        .rodata\n        .zero 600\n"
+    head, tail = "        .text\n_start: nop\nagain:\n", "        ebreak\n        .rodata\n        .zero 600\n"
+    return f"{head}{body}\n        {end}, again\n{tail}"
 
 
 @pytest.mark.parametrize("seed", range(12))
