@@ -28,6 +28,7 @@ from denali.isa.virtual import Service
 
 ENGINES = ("reference", "interpreter", "translated")
 PAGED = tuple(f"{engine}-{memory}" for engine in ENGINES[:2] for memory in MEMORIES)  # with the virtual MMU on
+ALL = (*ENGINES, *PAGED)
 SP, TP = 2, 4
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pytest
 import shaped
 import streams
-from engines import ENGINES, Outcome, Start, guests, run
+from engines import ALL, ENGINES, PAGED, Outcome, Start, guests, run
 from toolchain import linux_output
 
 from denali.isa.context import Status
@@ -129,6 +129,19 @@ def check_turns(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_random_program_leaves_what_it_leaves_on_qemu(seed: int) -> None:
     check_against_qemu(shaped.make(seed, rounds=SAMPLE_ROUNDS))
+
+
+@pytest.mark.parametrize("seed", range(12, 16))
+def test_a_random_program_leaves_it_behind_a_tlb_too(seed: int) -> None:
+    check_against_qemu(shaped.make(seed, rounds=SAMPLE_ROUNDS), PAGED)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(10))
+def test_many_random_programs_leave_what_they_leave_on_qemu_in_every_mode_of_memory(part: int) -> None:
+    for seed in range(3000 + 10 * part, 3010 + 10 * part):
+        check_against_qemu(of_length(seed, PROGRAM // 10), ALL)
 
 
 @pytest.mark.parametrize("seed", range(8))

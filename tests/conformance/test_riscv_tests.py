@@ -1,4 +1,4 @@
-"""The official riscv-tests for user level (rv64ui um ua uf ud uc, Zba, Zbb, Zbs), on every engine."""
+"""The official riscv-tests for user level (rv64ui um ua uf ud uc, Zba, Zbb, Zbs), on every engine, with every memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from engines import ENGINES, Call, exits, run
+from engines import ALL, Call, exits, run
 from toolchain import compiled, suite
 
 from denali.isa.context import Status
@@ -27,10 +27,8 @@ def sources() -> list[str]:
 
 
 def expected_engines(index: int) -> list[object]:
-    """All engines in the full run; by default the interpreter, and every tenth test on the others."""
-    return [
-        pytest.param(one, marks=() if one == "interpreter" or index % 10 == 0 else pytest.mark.full) for one in ENGINES
-    ]
+    """All engines and memories in the full run; by default the interpreter, and every tenth test on the others."""
+    return [pytest.param(one, marks=() if one == "interpreter" or index % 10 == 0 else pytest.mark.full) for one in ALL]
 
 
 CASES = [
