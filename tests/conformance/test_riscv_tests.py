@@ -1,4 +1,4 @@
-"""The official riscv-tests for user level (rv64ui um ua uf ud uc, Zba, Zbb, Zbs), on every engine, with every memory."""
+"""The official riscv-tests for user level (rv64ui um ua uf ud uc, Zba, Zbb, Zbs): every engine, every memory."""
 
 from __future__ import annotations
 
