@@ -91,8 +91,13 @@ def refused(block: Block) -> bool:
 
 def _moved_by(located: Located, written: frozenset[int], tracker: Tracker) -> tuple[int, int] | None:
     """Where the instruction moves a register by one that the loop does not write: (register, by)."""
-    last = located.instruction.steps[-1]
-    if last.op is not Op.SET_X or last.args[0].op is not Op.ADD or any(a.op is not Op.X for a in last.args[0].args):
+    last = next(reversed(located.instruction.steps), None)  # a fence has none
+    if (
+        last is None
+        or last.op is not Op.SET_X
+        or last.args[0].op is not Op.ADD
+        or any(a.op is not Op.X for a in last.args[0].args)
+    ):
         return None
     moved, sources = located.number(last), [located.number(a) for a in last.args[0].args]
     others = [source for source in sources if source != moved]

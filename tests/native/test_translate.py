@@ -8,8 +8,10 @@ import pytest
 from programs import Program
 from twins import SIZE, Twins, random_float
 
+from denali.isa.assembler import assemble
 from denali.isa.compile import compile_object
 from denali.isa.context import Status
+from denali.isa.decode import DEFINITIONS
 from denali.isa.engine import Engine
 from denali.isa.translate import Translation
 
@@ -55,6 +57,16 @@ def test_units_with_resident_registers_run_alike(engine: Engine, seed: int, monk
     monkeypatch.setattr("denali.isa.frame.LARGE", 0)
     source = random.Random(seed)
     check(engine, seed, [source.choice((1, 3, 20, 100, 1000)) for _ in range(60)], wild=source.choice((0.0, 0.1)))
+
+
+def test_a_loop_around_any_instruction_is_translated() -> None:
+    source = random.Random(1)
+    for one in DEFINITIONS:
+        words = (source.getrandbits(8 * one.length) & ~one.mask | one.match for _ in range(1000))
+        word = next(word for word in words if one.accepts(word))
+        code = f"1: {'.word' if one.length == 4 else '.half'} {word:#x}; addi s11, s11, -1; bnez s11, 1b; ret"
+        translation = Translation(assemble(code).image(), SIZE)
+        assert translation.module(translation.entries())[1], one.name
 
 
 @pytest.mark.full
