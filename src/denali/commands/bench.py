@@ -57,3 +57,37 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
     if as_json:
         click.echo(json.dumps(results.as_dict()))
     sys.exit(1 if results.failed else 0)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Write tlb.json and a plot there.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Each figure is the best of these."
+)
+def tlb(as_json: bool, report: Path | None, rounds: int) -> None:
+    """Measure the virtual MMU: hits, misses and bindings, and unicorn's soft MMU beside it.
+
+    \b
+    denali-py bench tlb
+    denali-py bench tlb --json --report report/ > tlb.json
+    """
+    from rich.console import Console
+
+    from ..bench.tlb import measure
+    from ..bench.tlb_report import plot, show
+    from ._terminal import spinner
+
+    with spinner("compiling") as progress:
+        results = measure(rounds=rounds, progress=progress)
+    console = Console(stderr=as_json)
+    show(results, console if console.is_terminal else Console(stderr=as_json, width=120))
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+        (report / "tlb.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
+        try:
+            click.echo(f"plot: {plot(results, report)}", err=True)
+        except ImportError:
+            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+    if as_json:
+        click.echo(json.dumps(results.as_dict()))
