@@ -93,6 +93,12 @@ class Guest:
         return State(int(self.kernel.tables.guests["state"][self.number]))
 
     @property
+    def parked(self) -> bool:
+        """Whether its memory is packed at this moment, since it has been idle and memory was short."""
+        record = self.kernel.tables.guests[self.number]
+        return State.HELD <= record["state"] <= State.IDLE and int(record["context"]) == 0
+
+    @property
     def ending(self) -> Ending | None:
         """How it ended; None while it lives."""
         return self.kernel.endings.get(self.number)
@@ -110,6 +116,10 @@ class Guest:
     def start(self) -> None:
         """Let a guest that was spawned with `start=False` run."""
         self.kernel.start(self)
+
+    def reset(self) -> None:
+        """Set it back to where it began; see `Kernel.reset`."""
+        self.kernel.reset(self)
 
     def kill(self) -> None:
         """End its life; nothing happens to one that is over."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -30,7 +32,7 @@ from denali.tlb import flat
 from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
-from . import births, life, revocation, verbs
+from . import births, life, parking, revocation, verbs
 from .guest import Birth, Guest, Guests
 from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
@@ -72,6 +74,8 @@ class Kernel:
         capacity: int = CAPACITY,
         frames: int = FRAMES,
         packets: int = PACKETS,
+        resident: int | None = None,
+        swap: str | os.PathLike[str] | None = None,
     ) -> None:
         """Reserve the tables and start the loop.
 
@@ -82,13 +86,17 @@ class Kernel:
             capacity: how many guests there may ever be.
             frames: 4 KiB frames of the pool.
             packets: frames of the network that may wait at one time, in all.
+            resident: bytes of this process's memory from which on idle guests are parked; None: only when there are no
+                frames for somebody.
+            swap: a file to be made for the memory of parked guests when it is more than a quarter of that.
         """
         self._own_engine = engine is None
         self.engine = engine or Engine()
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter
-        self._runner, self._closed = Runner(self.tables, self.engine), threading.Lock()
+        self._closed = threading.Lock()
+        self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
         self._call = self._runner.mailbox.call
         self.endings = self._runner.obituary
         _open.add(self)
@@ -230,6 +238,38 @@ class Kernel:
         numbers = [guest.number for guest in guests]
         self._call(lambda: self._runner.kill(numbers))
 
+    def reset(self, guest: Guest) -> None:
+        """Set a living guest back to where it began, at its image's start or mark.
+
+        It keeps number and address, and has new randomness and all its fuel; its connections are reset, its console is
+        forgotten. What this costs are the pages that it ever touched.
+
+        Raises:
+            ValueError: it is over, or has a virtual MMU.
+        """
+        seeds = np.frombuffer(os.urandom(16), np.uint64)
+
+        def reset() -> bool:
+            self._runner.warehouse.summon(guest.number)
+            return bool(parking.restore(self.tables.address, guest.number, seeds.ctypes.data))
+
+        if not self._call(reset):
+            raise ValueError(f"{guest} cannot be reset: it is over, or has frames of its own choice")
+
+    def park(self, *guests: Guest) -> int:
+        """Pack the memory of those guests that idle now, until they are wanted; how many could be.
+
+        The kernel does so by itself when memory is short. Not parked are the gateway, guests that have used their
+        virtual MMU, and those that have touched more than a mebibyte.
+        """
+        address = self.tables.address
+
+        def park() -> int:
+            fit = [guest.number for guest in guests if parking.idle(address, guest.number)]
+            return sum(self._runner.warehouse.park(number) for number in fit)
+
+        return self._call(park)
+
     def revoke(self, guest: Guest, frames: int, *, within: float) -> int:
         """Ask a guest for frames that it asked for itself; after `within` seconds, what it has not released is taken.
 
@@ -293,6 +333,7 @@ class Kernel:
 
     def _bytes(self, guest: Guest, address: int, count: int, *, read_only: bool) -> memoryview:
         image, record = guest.image, self.tables.guests[guest.number]
+        self._runner.warehouse.summon(guest.number)
         if read_only and count >= 0 and image.ro_start <= address <= image.ro_end - count:
             return memoryview(image.read_only)[address - image.ro_start :][:count]
         if not State.HELD <= record["state"] <= State.STOPPED:
@@ -360,7 +401,8 @@ class Kernel:
             "packets_free": tables.packets.free,
             "streams_free": tables.streams.free,
         }
-        return totals | {"guests": alive, "clock": int(tables.record["clock"][0])} | free
+        parked = int(tables.record["parked_count"][0])
+        return totals | {"guests": alive, "parked": parked, "clock": int(tables.record["clock"][0])} | free
 
     def check(self) -> None:
         """Assert the laws of every table, between two turns."""

@@ -20,6 +20,7 @@ from denali.tlb.flat import context_at, registers_address, registers_at, space_a
 from denali.tlb.native import carray, copy, native, numbers_at, pointer_to
 
 from . import console, revocation
+from .crumbs import drop_crumbs
 from .nic import alive, drop_queue
 from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready
@@ -159,6 +160,14 @@ def stop_all(kernel_address: int, end: int) -> None:
             stop(kernel, number, end)
 
 
+@native
+def _bury_parked(kernel: Any, number: int) -> None:
+    """Give back what is kept of a parked guest that is over."""
+    drop_crumbs(kernel, number)
+    kernel.parked_count -= 1
+    guest_at(kernel, number).state, guest_at(kernel, number).registers = State.GONE, 0
+
+
 @entry
 def bury_silent(kernel_address: int, end: int) -> None:
     """Bury those stopped guests that have come to this end and left nothing to be told; neighbours' frames at once."""
@@ -169,7 +178,9 @@ def bury_silent(kernel_address: int, end: int) -> None:
     while number != NOBODY:
         guest = guest_at(kernel, number)
         following = guest.next_stopped
-        if guest.end == end and guest.console_chunks == 0 and not guest.paging:
+        if guest.context == 0 and guest.end == end and guest.console_chunks == 0:
+            _bury_parked(kernel, number)
+        elif guest.end == end and guest.console_chunks == 0 and not guest.paging:
             pool.give_back(frames, guest.first_frame, guest.frames)
             if guest.first_frame + guest.frames != low:
                 pool.empty(frames, low, high - low)
@@ -198,6 +209,9 @@ def bury(kernel_address: int, number: int) -> None:
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
     console.clear(kernel, number)
+    if guest.context == 0:
+        _bury_parked(kernel, number)
+        return
     if guest.paging:
         revocation.forget(kernel, number)
         bindings.give_up_everything(pool.pool_at(kernel.frames), number)

@@ -17,6 +17,7 @@ from denali.tlb.native import call, native
 from . import host, revocation, streams
 from .clock import look
 from .console import ROOM
+from .crumbs import want
 from .events import TIMER, deliver, return_from_handler, upcall
 from .faults import UPCALLS
 from .life import stop
@@ -40,18 +41,28 @@ def _expire(kernel: Any, now: int) -> None:
 
 
 @native
+def _call_for_wanted(kernel: Any) -> bool:
+    """Have Python bring back those who are parked and wanted, many at a time; whether there are any."""
+    if kernel.wanted_head == NOBODY or kernel.waiting:
+        return False
+    kernel.attention = 1
+    return True
+
+
+@native
 def _poll_now_and_then(kernel: Any, now: int) -> None:
     """Ask the host for news, not at every turn."""
     moment, pause = (kernel.turns, POLL_TURNS) if kernel.virtual else (now, POLL)
     if moment - kernel.polled >= pause:
         kernel.polled = moment
         streams.poll(kernel)
+        _call_for_wanted(kernel)
 
 
 @native
 def _rest(kernel: Any) -> None:
     """Nobody is ready: sleep, or let the virtual clock jump."""
-    if streams.poll(kernel) > 0:
+    if streams.poll(kernel) > 0 or _call_for_wanted(kernel):
         return
     wake, now = min(next_wake(kernel), kernel.asked_by), look(kernel)
     if kernel.virtual and wake != FOREVER:
@@ -160,7 +171,7 @@ def _turn(kernel: Any, number: int) -> None:
     context.limit += fuel - context.fuel
     context.fuel, context.status = fuel, Status.FUEL
     registers_at(guest.registers).clock = kernel.clock
-    guest.state, guest.wish, guest.console_room = State.RUNNING, Wish.NONE, ROOM
+    guest.state, guest.wish, guest.console_room, guest.visited = State.RUNNING, Wish.NONE, ROOM, 1
     kernel.turn_fuel, kernel.effort = fuel, 0
     status = _enter(kernel, number, context)
     used = fuel - context.fuel
@@ -190,5 +201,7 @@ def run(kernel_address: int) -> None:
         number = pick(kernel)
         if number == NOBODY:
             _rest(kernel)
+        elif guest_at(kernel, number).context == 0:
+            want(kernel, number)
         else:
             _turn(kernel, number)

@@ -11,7 +11,7 @@ from .guest import Ending, Guest
 from .records import End, State
 from .tables import Tables
 
-BAD = (End.TRAPPED, End.EXHAUSTED, End.HUNG)
+BAD = (End.TRAPPED, End.EXHAUSTED, End.HUNG, End.LOST)
 NEWS = 1000  # bad ends that are remembered until somebody asks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,19 @@ def text_of(tables: Tables, number: int, *, clear: bool) -> bytes:
     return text[: verbs.console_text(tables.address, number, text.ctypes.data, BYTES, clear)].tobytes()
 
 
-def reap(tables: Tables, births: Births) -> list[tuple[int, Ending]]:
-    """Bury every guest that has stopped; between turns only."""
+def reap(tables: Tables, births: Births, leave: Callable[[int], str | None]) -> list[tuple[int, Ending]]:
+    """Bury every guest that has stopped; between turns only. `leave` is told of each, and says why one was lost."""
     over: list[tuple[int, Ending]] = []
     while (number := int(life.next_stopped(tables.address))) != NOBODY:
-        over.append((number, _ending(tables, births, number)))
+        ending = _ending(tables, births, number)
+        ending.message = _lost(ending, births.of(number), number, leave(number))
+        over.append((number, ending))
         life.bury(tables.address, number)
     return over
+
+
+def _lost(ending: Ending, birth: Birth, number: int, reason: str | None) -> str | None:
+    return f"guest {number} ({birth.image.name}): lost: {reason}" if ending.end is End.LOST else ending.message
 
 
 def _ending(tables: Tables, births: Births, number: int) -> Ending:
@@ -73,6 +80,8 @@ def _unfit(record: Any) -> str | None:
 
 def _message(tables: Tables, births: Births, number: int, end: End) -> str | None:
     birth, record = births.of(number), tables.guests[number]
+    if int(record["context"]) == 0:
+        return f"guest {number} ({birth.image.name}): {end.name.lower()} while it was parked"
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
     pc, name = int(context["pc"]), f"guest {number} ({birth.image.name})"
     if end is End.KILLED:

@@ -40,6 +40,7 @@ class End(enum.IntEnum):
     CLOSED = 5  # the kernel was closed
     HUNG = 6  # its watchdog: it computed too long without asking the machine for anything
     MARKED = 7  # it was warmed up, and came to its mark
+    LOST = 8  # it was parked, and its memory cannot be read back
 
 
 class Wish(enum.IntEnum):
@@ -76,6 +77,7 @@ GUEST = np.dtype(
         ("idled", "u1"),  # it gave up its last turn: it goes first
         ("paging", "u1"),  # it has or had frames of its own choice, or a TLB
         ("warming", "u1"),  # it ends at its mark, to be the image of others
+        ("visited", "u1"),  # it had a turn since the hand that looks for idle guests came by
         ("birth", "<i8"),  # host address of the `BIRTH` it came from
         ("fuel", "<i8"),  # instructions left in its life
         (
@@ -137,6 +139,14 @@ KERNEL = np.dtype(
         ("count", "<i8"),  # numbers given out
         ("alive", "<i8"),
         ("frames", "<i8"),
+        ("parked", "<i8"),  # host address of the `PARKED` records
+        ("crumbs", "<i8"),
+        ("pagemap", "<i8"),  # descriptor of the host's account of this process's pages; -1: it gives none
+        ("parked_count", "<i8"),
+        ("wanted_head", "<i8"),  # parked guests that are to have a turn
+        ("wanted_tail", "<i8"),
+        ("waiting", "<i8"),  # Python has looked at those wanted and can do nothing for now
+        ("hand", "<i8"),  # the guest that the hand looks at next
         ("wheel", "<i8"),
         ("packets", "<i8"),
         ("chunks", "<i8"),

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from denali.isa.engine import Engine, Space
 from denali.tlb.frames import Overdrawn
@@ -17,22 +18,25 @@ from .obituary import Obituary
 from .outside import Outside
 from .records import End
 from .tables import Tables
+from .warehouse import Warehouse
 
 log = logging.getLogger("denali.kernel")
 
 GATEWAY = 0  # its number
-SOON, LATE = 10_000_000, 100_000_000  # ns until Python looks at running guests, with and without news of hot code
+HASTE = 1_000_000  # ns until Python looks at running guests when there is parking to do
+SOON, LATE = 10_000_000, 100_000_000  # ... until Python looks at running guests, with and without news of hot code
 Pipe = Callable[[bytes], object]
 
 
 class Runner:
     """Owns the loop's thread, and all that only this thread may touch."""
 
-    def __init__(self, tables: Tables, engine: Engine) -> None:
+    def __init__(self, tables: Tables, engine: Engine, resident: int | None, swap: Path | None) -> None:
         self.tables = tables
         self.births, self.spaces = births.Births(tables.guests), births.Spaces(engine, tables.address)
         self.obituary, self.mailbox = Obituary(tables), Mailbox(tables.ring)
         self.outside = Outside(tables, self.mailbox)
+        self.warehouse = Warehouse(tables, self.mailbox, resident=resident, swap=swap)
         self._pipes: dict[int, Pipe] = {}
         self._closing = False
         verbs.watch_alarm(tables.address)
@@ -94,8 +98,11 @@ class Runner:
         """What Python has to do between turns."""
         self.mailbox.serve()
         self._drain_pipes()
+        self.warehouse.attend()
         self._reap()
         self.tables.record["patience"] = SOON if self.spaces.poll() else LATE
+        if self.warehouse.busy:
+            self.tables.record["patience"] = HASTE
 
     def _drain_pipes(self) -> None:
         """Hand what piped guests have written to those who read it; a reader that raises gets no more."""
@@ -109,7 +116,7 @@ class Runner:
 
     def _reap(self) -> None:
         self._drain_pipes()
-        over = reaper.reap(self.tables, self.births)
+        over = reaper.reap(self.tables, self.births, self.warehouse.bury)
         for number, _ in over:
             self._pipes.pop(number, None)
             if number == GATEWAY:
@@ -132,3 +139,4 @@ class Runner:
         with contextlib.suppress(Closed):
             self.mailbox.post(lambda: None)
         self._thread.join()
+        self.warehouse.close()

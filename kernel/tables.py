@@ -12,6 +12,7 @@ import numpy as np
 
 from denali.tlb.frames import Frames
 
+from .crumbs import CRUMB, PARKED
 from .pool import Pool
 from .records import ARRIVAL, ARRIVALS, CHUNK, DOOR, GUEST, KERNEL, NOBODY, PACKET, SCRATCH, STREAM, State
 from .streams import Phase
@@ -19,7 +20,16 @@ from .timers import FOREVER, new_wheel
 
 DOORS = 64
 STREAMS = 4096
+CRUMBS = 1 << 23  # 2 GiB of address space for packed memory
 _ALIVE = (State.HELD, State.READY, State.RUNNING, State.IDLE)
+
+
+def _pagemap() -> int:
+    """The host's account of which pages of this process were touched; -1 where it gives none."""
+    try:
+        return os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 class Tables:
@@ -27,10 +37,12 @@ class Tables:
 
     def __init__(self, *, capacity: int, frames: int, packets: int, chunks: int, virtual: bool) -> None:
         self.frames = Frames(frames, capacity)
-        self.guests = np.zeros(capacity, GUEST)
+        self.guests, self.parked = np.zeros(capacity, GUEST), np.zeros(capacity, PARKED)
+        self.crumbs = Pool(CRUMB, CRUMBS)
         self.packets, self.chunks, self.streams = Pool(PACKET, packets), Pool(CHUNK, chunks), Pool(STREAM, STREAMS)
         self.doors, self.arrivals, self.wheel = np.zeros(DOORS, DOOR), np.zeros(ARRIVALS, ARRIVAL), new_wheel()
         self.scratch = np.zeros(SCRATCH, np.uint8)
+        self._pagemap = _pagemap()
         self.poller, self.alarm = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.record: Any = np.zeros(1, KERNEL)
         self.address: int = self.record.ctypes.data
@@ -38,16 +50,24 @@ class Tables:
 
     def _fill(self, *, virtual: bool) -> None:
         record = self.record[0]
-        arrays = ("guests", "doors", "arrivals", "wheel", "scratch")
-        pools = ("frames", "packets", "chunks", "streams")
+        arrays = ("guests", "parked", "doors", "arrivals", "wheel", "scratch")
+        pools = ("crumbs", "frames", "packets", "chunks", "streams")
         for name in arrays:
             record[name] = getattr(self, name).ctypes.data
         for name in pools:
             record[name] = getattr(self, name).address
-        for name in ("ready_head", "ready_tail", "urgent_head", "urgent_tail", "stopped_head", "gateway"):
+        for name in (
+            "ready_head",
+            "ready_tail",
+            "urgent_head",
+            "urgent_tail",
+            "stopped_head",
+            "gateway",
+            "wanted_head",
+        ):
             record[name] = NOBODY
         record["capacity"], record["count"] = len(self.guests), 1
-        record["asked_by"] = FOREVER
+        record["asked_by"], record["pagemap"] = FOREVER, self._pagemap
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
@@ -60,6 +80,8 @@ class Tables:
         """Close the descriptors of the loop; the loop does not run."""
         self.poller.close()
         os.close(self.alarm)
+        if self._pagemap >= 0:
+            os.close(self._pagemap)
 
     def check(self) -> None:
         """Assert the laws of frames, packets, text, streams and timers; between turns only."""
@@ -71,6 +93,7 @@ class Tables:
         self._check_frames(numbers, guests)
         self._check_packets(numbers, living)
         self._check_chunks(numbers)
+        self._check_crumbs(guests)
         self._check_streams(numbers)
         self._check_timers(guests)
 
@@ -80,6 +103,7 @@ class Tables:
         stopped = guests["state"] == State.STOPPED
         present = np.isin(guests["state"], _ALIVE) | stopped
         accounts = self.frames.accounts[numbers]
+        present &= guests["context"] != 0
         due = np.where(present, guests["frames"] + accounts["tlb_frames"], 0)
         assert (held == due).all(), f"guests {numbers[held != due][:5]} hold other frames than they should"
         strange = ~(present & (guests["paging"] > 0)) & ((accounts["held"] > 0) | (accounts["tlb"] != 0))
@@ -108,6 +132,19 @@ class Tables:
                 held.append(index)
                 index = int(self.chunks.items["next"][index])
         _check_held(self.chunks, held)
+
+    def _check_crumbs(self, guests: Any) -> None:
+        parked = (guests["state"] >= State.HELD) & (guests["state"] <= State.STOPPED) & (guests["context"] == 0)
+        assert int(parked.sum()) == int(self.record["parked_count"][0]), "the count of parked guests is wrong"
+        held, following = list[int](), self.crumbs.items["next"]
+        for number in np.flatnonzero(parked).tolist():
+            index = int(self.parked["crumbs"][number])
+            while index != NOBODY:
+                held.append(index)
+                index = int(following[index])
+        assert len(set(held)) == len(held) == len(self.crumbs.items) - self.crumbs.free, (
+            "crumbs are held twice, or lost"
+        )
 
     def _check_streams(self, numbers: Any) -> None:
         self.streams.check()

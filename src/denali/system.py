@@ -78,6 +78,8 @@ class Limits(TypedDict, total=False):
     capacity: int
     frames: int
     packets: int
+    resident: int | None
+    swap: str | os.PathLike[str] | None
 
 
 class Kernel(IsolationKernel):
