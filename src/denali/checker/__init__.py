@@ -1,0 +1,16 @@
+"""An independent checker of translated code: it reads the machine code of a translation and proves every access confined.
+
+It trusts neither the translator nor LLVM and shares no code with them: what it knows are the layout of the records
+(`isa/context.py`), the numbers of the translation (`Layout`) and x86-64, through the disassembler capstone. It follows
+the values of registers and stack slots through each function, collects what comparisons on the way have established,
+and demands of each access, jump and call one of the few forms that keep a guest in its memory.
+
+Read `sums` (what a value is), `machine_code` (an object taken apart), `flow` (values at every point), `facts` and
+`proof` (what is known there), then `rules`: the forms that are accepted, which is what the checker means by confined.
+"""
+
+from __future__ import annotations
+
+from denali.checker.rules import Layout, Refusal, Report, check
+
+__all__ = ["Layout", "Refusal", "Report", "check"]

@@ -1,0 +1,346 @@
+"""Proofs about values at a point of a function: from what dominates it, else from each way that leads there.
+
+A fact learned on a way into a block holds in all that the block dominates, as a term always is the latest of its kind
+there. What dominating facts do not show is shown on every way into the nearest merge before the point, with the phis
+of that merge replaced by what the way brings; in a loop by induction over its rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from denali.checker.facts import Below, Fact, Terms, Within, learn
+from denali.checker.flow import Flow, inverse
+from denali.checker.state import Flags, State
+from denali.checker.sums import ALL, BASES, MASK, WORD, Arc, Sum, Term, intrinsic, low, number, of
+
+FACTORS = (1, 2, 4, 8, 16, 32, 64)
+STEPS = 3000  # of one proof
+MERGES = 24  # on one way back
+LINKS = 4  # of "less than a value that is less than …"
+
+Test = Callable[[Sum, "Scope"], bool]
+
+
+class Proof:
+    """What is known in one function whose values have been followed."""
+
+    def __init__(self, flow: Flow, *, branches: bool = True) -> None:
+        """`branches`: comparisons that were branched on count; without, only what the values themselves say."""
+        self.flow, self.branches = flow, branches
+        self.places = sorted(flow.after)
+        self.above = _dominators(flow)
+        self.depth: dict[int, int] = {}
+        for start, above in self.above.items():
+            self.depth[start] = self.depth[above] + 1 if above != start else 0
+        self.block_of = {i.address: block.start for block in flow.blocks.values() for i in block.code}
+        self.own = {start: self._learned(start) for start in self.places}
+        self.steps = 0
+
+    def _learned(self, start: int) -> list[Fact]:
+        """What the only way into a block says."""
+        sources = self.flow.blocks[start].sources
+        return self.on_way(sources[0], start) if len(sources) == 1 else []
+
+    def on_way(self, source: int, target: int) -> list[Fact]:
+        """What going from one block to another says."""
+        conditions = [c for t, c in self.flow.blocks[source].targets if t == target]
+        if not self.branches or len(conditions) != 1:
+            return []
+        return learn(self.flow.after[source].flags, conditions[0])
+
+    def dominates(self, a: int, b: int) -> bool:
+        """Whether every way to block b goes through block a."""
+        while self.depth[b] > self.depth[a]:
+            b = self.above[b]
+        return a == b
+
+    def chain(self, start: int) -> Iterator[int]:
+        """A block and those that dominate it, the nearest first."""
+        while True:
+            yield start
+            if start == self.above[start]:
+                return
+            start = self.above[start]
+
+    def prove(self, value: Sum, test: Test, block: int) -> bool:
+        """Whether a value at a place in a block passes a test, whatever way led there."""
+        self.steps = STEPS
+        return self._prove(value, test, Scope(self, block, ()), frozenset())
+
+    def _prove(self, value: Sum, test: Test, scope: Scope, assumed: frozenset[tuple[int, Sum, frozenset[Fact]]]) -> bool:
+        self.steps -= 1
+        if self.steps < 0:
+            return False
+        if test(value, scope):
+            return True
+        for one, count in value.terms:
+            if one.kind == "select":
+                rest = value.minus(Sum(((one, count),), 0))
+                return all(
+                    self._prove(rest + choice.times(count), test, scope.knowing(learned), assumed)
+                    for choice, learned in choices(one)
+                )
+        merge = next((start for start in self.chain(scope.block) if len(self.flow.blocks[start].sources) > 1), None)
+        if merge is None or len(assumed) == MERGES or not self.known(value, merge):
+            return False
+        carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
+        here = (merge, value, frozenset(carried))
+        if any(a[0] == merge and a[1] == value and a[2] <= here[2] for a in assumed):
+            return True
+        return all(
+            self._prove(
+                Substitution(merge, self.flow.after[source]).of_sum(value),
+                test,
+                self._arriving(source, merge, carried),
+                assumed | {here},
+            )
+            for source in self.flow.blocks[merge].sources
+        )
+
+    def _arriving(self, source: int, merge: int, carried: list[Fact]) -> Scope:
+        replaced = Substitution(merge, self.flow.after[source])
+        facts = [replaced.of_fact(fact) for fact in carried]
+        return Scope(self, source, (*facts, *self.on_way(source, merge)))
+
+    def known(self, value: Sum, merge: int) -> bool:
+        """Whether a value's terms exist when a merge is entered."""
+        return all(self._exists(term, merge) for term, _ in value.terms)
+
+    def _exists(self, one: Term, merge: int) -> bool:
+        if one.kind in BASES or one.kind == "in":
+            return True
+        if one.kind == "phi":
+            start: int = one.identity[0]
+            return self.dominates(start, merge)
+        if one.kind in ("at", "unit", "jump"):
+            start = self.block_of[one.identity[0]]
+            return start != merge and self.dominates(start, merge)
+        return all(self.known(inner, merge) for inner in inside(one))
+
+
+class Scope:
+    """What is known at the end of a block on one way: what its dominators say, and `extra` facts of the way."""
+
+    def __init__(self, proof: Proof, block: int, extra: tuple[Fact, ...]) -> None:
+        self.proof, self.block, self.extra = proof, block, extra
+
+    def knowing(self, facts: Iterable[Fact]) -> Scope:
+        """With more facts."""
+        return Scope(self.proof, self.block, (*self.extra, *facts))
+
+    def facts(self) -> Iterator[Fact]:
+        """All that is known."""
+        yield from self.extra
+        for start in self.proof.chain(self.block):
+            yield from self.proof.own[start]
+
+    def below(self, merge: int, value: Sum) -> Iterator[Fact]:
+        """What was learned behind a merge, of facts that have a term in common with a value."""
+        wanted = set(every(value))
+        found = list(self.extra)
+        for start in self.proof.chain(self.block):
+            if start == merge:
+                break
+            found += self.proof.own[start]
+        for fact in found:
+            if any(not wanted.isdisjoint(every(part)) for part in parts(fact)):
+                yield fact
+
+    def bound(self, value: Sum, links: int = LINKS) -> Arc:
+        """An arc in which a value lies."""
+        if not value.terms:
+            return Arc(value.constant, 1)
+        arc = self._stated(value.terms, links)
+        if len(value.terms) == 1:
+            one, count = value.terms[0]
+            arc = arc.meet(self._of_term(one, links).scaled(_signed(count)))
+        elif arc == ALL:
+            arc = self._apart(value, links)
+        return arc.shifted(value.constant)
+
+    def _apart(self, value: Sum, links: int) -> Arc:
+        """Term by term."""
+        total = Arc(0, 1)
+        for pair in value.terms:
+            total = total.plus(self.bound(Sum((pair,), 0), links))
+            if total.length == WORD:
+                break
+        return total
+
+    def _stated(self, terms: Terms, links: int) -> Arc:
+        """What facts say of these terms, or of what they are a multiple of."""
+        wanted: dict[Terms, int] = {}
+        for factor in FACTORS:
+            for sign in (factor, -factor):
+                if all(_signed(count) % factor == 0 for _, count in terms):
+                    wanted[tuple((one, _signed(count) // sign & MASK) for one, count in terms)] = sign
+        arc = ALL
+        for fact in self.facts():
+            if isinstance(fact, Within):
+                if fact.terms in wanted:
+                    arc = arc.meet(fact.arc.scaled(wanted[fact.terms]))
+            elif links:
+                for mine, limit in self._limits(fact, wanted, links - 1):
+                    arc = arc.meet(limit.scaled(wanted[mine]))
+        return arc
+
+    def _limits(self, fact: Below, wanted: dict[Terms, int], links: int) -> Iterator[tuple[Terms, Arc]]:
+        """What an order of two values says of one of them, as the other's arc is known."""
+        if fact.a.terms in wanted:
+            other = self.bound(fact.b, links)
+            if other.first + other.length <= WORD:
+                last = other.first + other.length - 1
+                yield fact.a.terms, Arc(0, max(last + fact.even, 0)).shifted(-fact.a.constant)
+        if fact.b.terms in wanted:
+            other = self.bound(fact.a, links)
+            if other.first + other.length <= WORD:
+                first = other.first + (not fact.even)
+                yield fact.b.terms, Arc(first % WORD, WORD - first).shifted(-fact.b.constant)
+
+    def _of_term(self, one: Term, links: int) -> Arc:
+        """What follows from how a term was made."""
+        arc = intrinsic(one)
+        if one.kind == "select":
+            found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
+            return found[0].join(found[1])
+        if one.kind in ("low", "shr", "and"):
+            inner = self.bound(one.identity[0], links)
+            plain = inner.first + inner.length <= WORD
+            if one.kind == "low" and inner.within(0, 1 << one.identity[1]):
+                return inner.meet(arc)
+            if one.kind == "shr" and plain and inner.length:
+                first, last = inner.first >> one.identity[1], inner.first + inner.length - 1 >> one.identity[1]
+                return Arc(first, last - first + 1)
+            lowest = one.identity[1] & -one.identity[1] if one.kind == "and" else 0
+            if lowest and one.identity[1] + lowest == WORD:
+                return arc.meet(inner.plus(Arc(1 - lowest & MASK, lowest)))
+        return arc
+
+
+class Substitution:
+    """Values as they were when a merge was entered from one block."""
+
+    def __init__(self, merge: int, state: State) -> None:
+        self.merge, self.state = merge, state
+        self.done: dict[Term, Sum] = {}
+
+    def of_sum(self, value: Sum) -> Sum:
+        """A value with this merge's phis replaced."""
+        total = number(value.constant)
+        for one, count in value.terms:
+            total += self._of_term(one).times(count)
+        return total
+
+    def _of_term(self, one: Term) -> Sum:
+        if one not in self.done:
+            self.done[one] = self._replaced(one)
+        return self.done[one]
+
+    def _replaced(self, one: Term) -> Sum:
+        if one.kind == "phi" and one.identity[0] == self.merge:
+            return self.state.values[one.identity[1]]
+        inner = list(inside(one))
+        replaced = [self.of_sum(value) for value in inner]
+        if inner == replaced:
+            return Sum(((one, 1),), 0)
+        if one.kind == "low":
+            return low(replaced[0], one.identity[1])
+        if one.kind == "select":
+            flags, condition, _, _ = one.identity
+            changed = None if flags is None else Flags(*replaced[2:], flags.size, flags.partly)
+            return of("select", changed, condition, *replaced[:2])
+        return of(one.kind, replaced[0], *one.identity[1:])
+
+    def of_fact(self, fact: Fact) -> Fact:
+        """A fact about such values."""
+        if isinstance(fact, Below):
+            return Below(self.of_sum(fact.a), self.of_sum(fact.b), fact.even)
+        value = self.of_sum(Sum(fact.terms, 0))
+        return Within(value.terms, fact.arc.shifted(-value.constant))
+
+
+def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
+    """The two values of a select, each with what is known when it is chosen."""
+    flags, condition, yes, no = one.identity
+    if flags is None:
+        condition = None
+    yield yes, learn(flags, condition)
+    yield no, learn(flags, inverse(condition) if condition else None)
+
+
+def inside(one: Term) -> Iterator[Sum]:
+    """The sums that a term is a function of."""
+    if one.kind == "select":
+        flags, _, yes, no = one.identity
+        yield yes
+        yield no
+        if flags is not None:
+            yield flags.a
+            yield flags.b
+    elif one.kind in ("low", "and", "shr", "sar", "sext"):
+        yield one.identity[0]
+
+
+def every(value: Sum) -> Iterator[Term]:
+    """All terms of a sum, and those they are made of."""
+    for one, _ in value.terms:
+        yield one
+        for inner in inside(one):
+            yield from every(inner)
+
+
+def parts(fact: Fact) -> tuple[Sum, ...]:
+    """The sums that a fact speaks of."""
+    return (fact.a, fact.b) if isinstance(fact, Below) else (Sum(fact.terms, 0),)
+
+
+def _signed(value: int) -> int:
+    return value - WORD if value >> 63 else value
+
+
+def _dominators(flow: Flow) -> dict[int, int]:
+    """The nearest dominator of each block that can be reached; the entry is its own (Cooper, Harvey and Kennedy)."""
+    order = _postorder(flow)
+    rank = {start: place for place, start in enumerate(order)}
+    entry = flow.function.start
+    above = {entry: entry}
+    changed = True
+    while changed:
+        changed = False
+        for start in reversed(order):
+            if start == entry:
+                continue
+            new: int | None = None
+            for source in flow.blocks[start].sources:
+                if source in above:
+                    new = source if new is None else _common(source, new, above, rank)
+            if new is not None and above.get(start) != new:
+                above[start] = new
+                changed = True
+    return {start: above[start] for start in reversed(order)}
+
+
+def _common(a: int, b: int, above: dict[int, int], rank: dict[int, int]) -> int:
+    while a != b:
+        while rank[a] < rank[b]:
+            a = above[a]
+        while rank[b] < rank[a]:
+            b = above[b]
+    return a
+
+
+def _postorder(flow: Flow) -> list[int]:
+    done: list[int] = []
+    entry = flow.function.start
+    seen = {entry}
+    stack = [(entry, iter(flow.blocks[entry].targets))]
+    while stack:
+        for target, _ in stack[-1][1]:
+            if target not in seen:
+                seen.add(target)
+                stack.append((target, iter(flow.blocks[target].targets)))
+                break
+        else:
+            done.append(stack.pop()[0])
+    return done

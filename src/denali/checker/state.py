@@ -1,0 +1,382 @@
+"""What one instruction does to the values that are followed; what is not modelled leaves unknowns behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from denali.checker.machine_code import Instruction, Memory, Operand, whole
+from denali.checker.sums import MASK, Sum, low, number, of, zeros
+
+Place = str | int  # a register, or an offset of eight bytes from where the stack pointer is at entry
+FLAGS = "rflags"
+ROUNDED = 6  # terms of a sum from which on it becomes one unknown
+DEEP = 5
+GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)))
+# Instructions that do nothing but compute their explicit operands (and flags); others are refused.
+PLAIN = re.compile(
+    r"""nop|mul|imul|div|idiv|cqo|cdq|cwde|cdqe|cbw|sete?|set\w+|cmov\w+|not|neg|andn|bextr|bls\w+|bzhi|rorx|[rs][oahc][lr]x?
+    |rc[lr]|sh[lr]d|mulx|adcx?|adox|sbb|popcnt|lzcnt|tzcnt|bs[fr]|bt[crs]?|bswap|movbe|movabs|xchg|pdep|pext|stc|clc|cmc|lahf|sahf
+    |v?(u?com|add|sub|mul|div|sqrt|min|max|cmp\w*|round|cvt\w+2\w+)(is)?[sp][sd]|v?u?comis[sd]|v?cvt\w+
+    |v?mov([sdq]|aps|apd|ups|upd|dqa\d*|dqu\d*|sd|ss|lhps|hlps|hpd|lpd|mskp[sd]|ddup|sldup|shdup|q2dq)
+    |v?(and|andn|or|xor)p[sd]|v?p(and|andn|or|xor)[dq]?|v?p(add|sub|mul|cmp\w+|s[lr][la]|abs|max|min|avg|sign)\w*
+    |v?(unpck|shuf)\w+|v?p(unpck|shuf|broadcast|ins|ext|blend|ack|perm|align|madd|sadbw|test|movmskb|mov[sz]x)\w*
+    |v?(insert|extract|broadcast|perm|blend)\w+|vf(n?m)(add|sub|addsub|subadd)\d+[sp][sd]|vzero(upper|all)|v?stmxcsr|v?ldmxcsr
+    |v?rndscale\w+|vpternlog\w+|k(mov|or|and|xor|test|not|shift|unpck)\w*|v?fixupimm\w+|v?getexp\w+|v?getmant\w+|v?range\w+
+    |v?pconflict\w+|v?plzcnt\w+|v?psllv\w+|v?psrlv\w+|v?psrav\w+|v?prol\w+|v?pror\w+|v?haddp[sd]|v?hsubp[sd]|crc32""",
+    re.VERBOSE,
+)
+
+
+class Unreadable(Exception):
+    """An instruction that the checker does not accept anywhere; says which and why."""
+
+    def __init__(self, instruction: Instruction, why: str) -> None:
+        super().__init__(f"{instruction.address:#x}: {instruction.text}: {why}")
+
+
+class Flags(NamedTuple):
+    """The flags of `a` compared with `b` in `size` bytes; `partly`: only equality and sign are as if so compared."""
+
+    a: Sum
+    b: Sum
+    size: int
+    partly: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """The values of all places that are known, and of the flags."""
+
+    values: dict[Place, Sum] = field(default_factory=dict[Place, Sum])
+    flags: Flags | None = None
+
+    def copy(self) -> State:
+        """One that can be changed."""
+        return State(dict(self.values), self.flags)
+
+    @property
+    def depth(self) -> int | None:
+        """The stack pointer as an offset from where it was at entry."""
+        return stack_offset(self.values["rsp"])
+
+
+def stack_offset(value: Sum) -> int | None:
+    """The signed offset of an address in the frame from the stack pointer at entry; None for other values."""
+    if len(value.terms) == 1 and value.terms[0][0].kind == "stack" and value.terms[0][1] == 1:
+        return value.constant - (1 << 64) if value.constant >> 63 else value.constant
+    return None
+
+
+def jump_table(value: Sum) -> tuple[str, int] | None:
+    """Section and offset of the jump table that a jump's target was computed with."""
+    if len(value.terms) == 2 and value.count("jump") == 1 and value.count("section") == 1:
+        section = next(term for term, _ in value.terms if term.kind == "section")
+        return section.identity[0], value.constant
+    return None
+
+
+Loaded = Callable[[Sum, Instruction, int], Sum]
+Kept = Callable[[Instruction], frozenset[str]]
+
+
+class Step:
+    """Runs instructions. `loaded` gives what a load from an address yields, `kept` the registers a call preserves."""
+
+    def __init__(self, loaded: Loaded, kept: Kept) -> None:
+        self.loaded, self.kept = loaded, kept
+
+    # --- operands ---
+
+    def register(self, state: State, instruction: Instruction, name: str) -> Sum:
+        """The value of a register or of its low part."""
+        full = whole(name)
+        value = state.values.get(full)
+        if value is None or full not in GENERAL:
+            return of("at", instruction.address, "operand", name)
+        if name == full:
+            return value
+        if name.endswith("h"):
+            return low(of("at", instruction.address, "operand", name), 8)
+        return low(value, _bits(name))
+
+    def address(self, state: State, instruction: Instruction, memory: Memory) -> Sum:
+        """The address of a memory operand."""
+        total = number(memory.displacement)
+        if memory.section is not None:
+            total += of("section", memory.section)
+        if memory.base is not None:
+            total += self.register(state, instruction, memory.base)
+        if memory.index is not None:
+            total += self.register(state, instruction, memory.index).times(memory.scale)
+        return total
+
+    def value(self, state: State, instruction: Instruction, operand: Operand) -> Sum:
+        """The value of an operand, zeros above its size."""
+        if operand.number is not None:
+            return number(operand.number) if operand.size == 8 else low(number(operand.number), 8 * operand.size)
+        if operand.register is not None:
+            return self.register(state, instruction, operand.register)
+        assert operand.memory is not None
+        return self.load(state, instruction, self.address(state, instruction, operand.memory), operand.size)
+
+    def load(self, state: State, instruction: Instruction, address: Sum, size: int) -> Sum:
+        """What is read from memory; a slot of the frame keeps what was found there."""
+        offset = stack_offset(address)
+        if offset is not None and size == 8:
+            return state.values.setdefault(offset, of("at", instruction.address, "slot"))
+        value = self.loaded(address, instruction, size)
+        return low(value, 8 * size) if size < 8 else value
+
+    def set(self, state: State, instruction: Instruction, operand: Operand, value: Sum) -> None:
+        if operand.memory is not None:
+            self.store(state, self.address(state, instruction, operand.memory), operand.size, value)
+            return
+        assert operand.register is not None
+        full = whole(operand.register)
+        if operand.size < 4:
+            value = of("at", instruction.address, full)
+        elif operand.size == 4:
+            value = low(value, 32)
+        if len(value.terms) > ROUNDED or any(term.depth > DEEP for term, _ in value.terms):
+            value = of("at", instruction.address, full)
+        state.values[full] = value
+
+    def store(self, state: State, address: Sum, size: int, value: Sum | None) -> None:
+        """Only what is written to the frame is followed; that nothing else reaches it is proven of each access."""
+        offset = stack_offset(address)
+        if offset is None:
+            return
+        for near in range(offset - 7, offset + size):
+            state.values.pop(near, None)
+        if size == 8 and value is not None:
+            state.values[offset] = value
+
+    # --- instructions ---
+
+    def run(self, state: State, instruction: Instruction) -> None:
+        """Change the state as the instruction does."""
+        name = instruction.name
+        action = ACTIONS.get(name) or (_move_if if name.startswith("cmov") else None)
+        if action is None:
+            self.plain(state, instruction)
+        else:
+            flags = state.flags
+            if FLAGS in instruction.written:
+                state.flags = None
+            action(self, state, instruction, flags)
+
+    def plain(self, state: State, instruction: Instruction) -> None:
+        """What it writes becomes unknown."""
+        if instruction.name.startswith("j") or instruction.name in ENDS:
+            return
+        if not PLAIN.fullmatch(instruction.name):
+            raise Unreadable(instruction, "no instruction that translations have")
+        for operand in instruction.operands:
+            if operand.memory is not None and operand is instruction.operands[0]:
+                self.store(state, self.address(state, instruction, operand.memory), operand.size, None)
+        for register in instruction.written:
+            if register in GENERAL:
+                if register == "rsp":
+                    raise Unreadable(instruction, "a computed stack pointer")
+                state.values[register] = of("at", instruction.address, register)
+        if FLAGS in instruction.written:
+            state.flags = None
+
+
+ENDS = frozenset({"ret", "ud2", "int3"})
+
+
+def _bits(name: str) -> int:
+    if name.startswith("e") or name.endswith("d"):
+        return 32
+    return 8 if name.endswith(("l", "b")) else 16
+
+
+Action = Callable[[Step, State, Instruction, Flags | None], None]
+Function = Callable[[Sum, Sum, int], Sum | None]
+
+
+def _computed(function: Function, *, flags: str = "") -> Action:
+    """An instruction that gives its first operand a value of its operands; flags are of the `result`, or `partly`."""
+
+    def action(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+        target = instruction.operands[0]
+        first, second = instruction.operands[-2:]
+        a, b = (step.value(state, instruction, one) for one in (first, second))
+        bits = 8 * target.size
+        value = function(a, b, bits)
+        if value is None:
+            value = of("at", instruction.address, whole(target.register or "memory"))
+        value = low(value, bits) if bits < 64 else value
+        step.set(state, instruction, target, value)
+        state.flags = Flags(value, number(0), target.size, partly=flags == "partly") if flags else None
+
+    return action
+
+
+def _alone(function: Callable[[Sum], Sum], *, flags: bool = True) -> Action:
+    """An instruction that gives its only operand a function of itself."""
+
+    def action(step: Step, state: State, instruction: Instruction, before: Flags | None) -> None:
+        (target,) = instruction.operands
+        value = function(step.value(state, instruction, target))
+        value = low(value, 8 * target.size) if target.size < 8 else value
+        step.set(state, instruction, target, value)
+        state.flags = Flags(value, number(0), target.size, partly=True) if flags else before
+
+    return action
+
+
+def _subtract(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:
+    a, b = (step.value(state, instruction, one) for one in instruction.operands)
+    step.set(state, instruction, instruction.operands[0], a.minus(b))
+    state.flags = Flags(a, b, instruction.operands[0].size)
+
+
+def _multiply(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:
+    if len(instruction.operands) == 1:
+        step.plain(state, instruction)
+    else:
+        _computed(_product)(step, state, instruction, flags)
+
+
+def _shift_right(kind: str) -> Function:
+    def function(a: Sum, b: Sum, bits: int) -> Sum | None:
+        count = b.number
+        if count is None or not 0 < count < bits or (kind == "sar" and bits != 64):
+            return None
+        return number(a.number >> count) if a.number is not None and kind == "shr" else of(kind, a, count)
+
+    return function
+
+
+def _and(a: Sum, b: Sum, bits: int) -> Sum | None:
+    a, b = (b, a) if a.number is not None else (a, b)
+    mask = b.number
+    if mask is None:
+        return a if a == b else None
+    if a.number is not None:
+        return number(a.number & mask)
+    return number(0) if mask == 0 else of("and", a, mask & ((1 << bits) - 1))
+
+
+def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
+    a, b = (b, a) if a.number is not None else (a, b)
+    if b.number is not None and b.number < 1 << zeros(a):
+        return a + b
+    return a if a == b else None
+
+
+def _xor(a: Sum, b: Sum, bits: int) -> Sum | None:
+    if a == b:
+        return number(0)
+    return number(-1).minus(a) if b.number == (1 << bits) - 1 else None
+
+
+def _shift_left(a: Sum, b: Sum, bits: int) -> Sum | None:
+    return None if b.number is None or not 0 < b.number < bits else a.times(1 << b.number)
+
+
+def _product(a: Sum, b: Sum, bits: int) -> Sum | None:
+    if a.number is None and b.number is None:
+        return None
+    return a.times(b.number) if b.number is not None else b.times(a.number or 0)
+
+
+def _lea(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    target, source = instruction.operands
+    assert source.memory is not None
+    step.set(state, instruction, target, step.address(state, instruction, source.memory))
+
+
+def _move(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    target, source = instruction.operands
+    step.set(state, instruction, target, step.value(state, instruction, source))
+
+
+def _extend(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    target, source = instruction.operands
+    value, bits = step.value(state, instruction, source), 8 * source.size
+    if value.number is not None:
+        extended = number(value.number - (1 << bits) if value.number >> (bits - 1) else value.number)
+    elif value.count("jump"):
+        extended = value
+    else:
+        extended = of("sext", value, bits)
+    step.set(state, instruction, target, extended)
+
+
+def _exchange(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    a, b = instruction.operands
+    if a.register is None or b.register is None:
+        raise Unreadable(instruction, "an exchange with memory")
+    first, second = (step.value(state, instruction, one) for one in (a, b))
+    step.set(state, instruction, a, second)
+    step.set(state, instruction, b, first)
+
+
+def _compare(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    a, b = (step.value(state, instruction, one) for one in instruction.operands)
+    state.flags = Flags(a, b, instruction.operands[0].size)
+
+
+def _test(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    a, b = (step.value(state, instruction, one) for one in instruction.operands)
+    size = instruction.operands[0].size
+    both = _and(a, b, 8 * size)
+    state.flags = None if both is None else Flags(both, number(0), size)
+
+
+def _move_if(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:
+    target, source = instruction.operands
+    yes, no = step.value(state, instruction, source), step.value(state, instruction, target)
+    if flags is None:
+        chosen = of("select", None, instruction.address, yes, no)
+    else:
+        chosen = yes if yes == no else of("select", flags, instruction.name[4:], yes, no)
+    state.flags = flags
+    step.set(state, instruction, target, chosen)
+
+
+def _push(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    value = step.value(state, instruction, instruction.operands[0])
+    state.values["rsp"] = state.values["rsp"].plus(-8)
+    step.store(state, state.values["rsp"], 8, value)
+
+
+def _pop(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    value = step.load(state, instruction, state.values["rsp"], 8)
+    state.values["rsp"] = state.values["rsp"].plus(8)
+    step.set(state, instruction, instruction.operands[0], value)
+
+
+def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    """All registers but those that the called function preserves, and what lies below the stack pointer, are unknown."""
+    kept, depth = step.kept(instruction), state.depth
+    if depth is None:
+        raise Unreadable(instruction, "a call with an unknown stack pointer")
+    for register in GENERAL:
+        if register not in kept and register != "rsp":
+            state.values[register] = of("at", instruction.address, register)
+    for place in [place for place in state.values if isinstance(place, int) and place < depth]:
+        del state.values[place]
+    state.flags = None
+
+
+def _sum(a: Sum, b: Sum, bits: int) -> Sum:
+    return a + b
+
+
+ACTIONS: dict[str, Action] = {
+    "mov": _move, "movabs": _move, "movzx": _move, "movsx": _extend, "movsxd": _extend, "lea": _lea, "xchg": _exchange,
+    "add": _computed(_sum, flags="partly"), "sub": _subtract, "imul": _multiply,
+    "inc": _alone(lambda a: a.plus(1)), "dec": _alone(lambda a: a.plus(-1)), "neg": _alone(lambda a: a.times(MASK)),
+    "not": _alone(lambda a: number(-1).minus(a), flags=False),
+    "and": _computed(_and, flags="result"), "or": _computed(_or, flags="result"), "xor": _computed(_xor, flags="result"),
+    "shr": _computed(_shift_right("shr"), flags="partly"), "sar": _computed(_shift_right("sar"), flags="partly"),
+    "shl": _computed(_shift_left, flags="partly"),
+    "cmp": _compare, "test": _test, "push": _push, "pop": _pop, "call": _call,
+}  # fmt: skip
