@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from denali.checker.machine_code import Function, Instruction, Object
-from denali.checker.state import Place, State, Step, Unreadable, jump_table
-from denali.checker.sums import Sum, number, of
+from denali.checker.state import Place, State, Step, Unreadable, is_host, jump_table
+from denali.checker.sums import BASES, Sum, number, of
 
 Kept = Callable[[Instruction], frozenset[str]]
 Merged = dict[Place, Place]
+NEAR = BASES  # kinds of terms in the difference of two places that are taken to move together
+FAR = BASES | {"at", "in"}
+TRIES = 3  # times that a place with a phi of its own looks for another to follow
 
 
 @dataclass(slots=True)
@@ -32,13 +35,17 @@ class Block:
 class Flow:
     """The values in one function; `entry` is what its places hold when it is called."""
 
-    def __init__(self, function: Function, code: Object, step: Step, entry: State) -> None:
+    def __init__(
+        self, function: Function, code: Object, step: Step, entry: State, *, together: frozenset[str] = NEAR
+    ) -> None:
         """Follow all ways through the function."""
+        self.together = together
         self.function, self.object, self.step = function, code, step
         self.blocks = _blocks(function, code)
         self.before: dict[int, State] = {function.start: entry}
         self.after: dict[int, State] = {}
         self._merged: dict[int, Merged] = {}
+        self._tried: dict[tuple[int, Place], int] = {}
         self._run()
 
     def _ways(self, block: Block, state: State) -> Iterator[tuple[int, str | None]]:
@@ -51,10 +58,9 @@ class Flow:
             elif last.target is None:
                 yield from ((target, None) for target in self.switched(last, state))
         elif last.name.startswith("j"):
-            if last.target not in self.blocks:
-                raise Unreadable(last, "a conditional jump out of the function")
-            assert isinstance(last.target, int)
-            yield last.target, last.name[1:]
+            if last.target in self.blocks:
+                assert isinstance(last.target, int)
+                yield last.target, last.name[1:]
             yield last.end, inverse(last.name[1:])
         elif last.name not in ("ret", "ud2"):
             if last.end not in self.blocks:
@@ -106,10 +112,10 @@ class Flow:
         first, rest = states[0], states[1:]
         merged = self._merged.setdefault(start, {})
         values: dict[Place, Sum] = {}
-        for place, value in first.values.items():
+        for place, value in sorted(first.values.items(), key=lambda item: is_host(item[1])):
             if all(place in state.values for state in rest):
                 if place in merged or any(state.values[place] != value for state in rest):
-                    merged[place] = self._leader(place, merged, states)
+                    merged[place] = self._leader(start, place, merged, states)
                 else:
                     values[place] = value
         for place, leader in merged.items():
@@ -119,15 +125,20 @@ class Flow:
         flags = first.flags if all(state.flags == first.flags for state in rest) else None
         return State(values, flags)
 
-    def _leader(self, place: Place, merged: Merged, states: list[State]) -> Place:
+    def _leader(self, start: int, place: Place, merged: Merged, states: list[State]) -> Place:
         """The place whose phi this one shares, at the same difference on all ways; itself where there is none."""
-        if merged.get(place) == place:
-            return place
-        candidates = [merged[place]] if place in merged else [p for p, leader in merged.items() if p == leader]
-        for leader in candidates:
-            if all(leader in state.values for state in states):
+        current = merged.get(place)
+        if current == place:
+            tried = self._tried.get((start, place), 0)
+            if tried >= TRIES:
+                return place
+            self._tried[start, place] = tried + 1
+        others = [p for p, leader in merged.items() if p == leader and p != place]
+        for leader in others if current in (None, place) else [current]:
+            assert leader is not None
+            if all(leader in state.values for state in states) and not is_host(states[0].values[leader]):
                 found = {state.values[place].minus(state.values[leader]) for state in states}
-                if len(found) == 1 and len(found.pop().terms) <= 2:
+                if len(found) == 1 and all(term.kind in self.together for term, _ in found.pop().terms):
                     return leader
         return place
 

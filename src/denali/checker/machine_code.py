@@ -75,11 +75,12 @@ class Object:
     functions: dict[int, Function]
     sizes: dict[str, int]
     entries: dict[str, dict[int, int]]  # by section and offset: the place whose distance from there is stored there
+    named: set[tuple[str, int]]  # places of constant sections that instructions speak of: where tables begin
 
     def jumps(self, section: str, start: int) -> list[int]:
         """The targets of the jump table at a place: what each entry gives once the table's own address is added."""
         entries, place, targets = self.entries.get(section, {}), start, list[int]()
-        while place in entries:
+        while place in entries and (place == start or (section, place) not in self.named):
             targets.append(entries[place] - (place - start))
             place += 4
         return targets
@@ -106,7 +107,14 @@ def read(code: bytes) -> Object:
     for function in functions.values():
         function.code = _decode(text.data()[function.start : function.end], function.start, relocations[".text"])
     jumps = {name: _entries(elf.get_section_by_name(name), relocations[name]) for name in sizes if name != ".text"}
-    return Object(functions, sizes, jumps)
+    named = {
+        (operand.memory.section, operand.memory.displacement)
+        for function in functions.values()
+        for instruction in function.code
+        for operand in instruction.operands
+        if operand.memory is not None and operand.memory.section is not None
+    }
+    return Object(functions, sizes, jumps, named)
 
 
 def _relocations(elf: ELFFile, name: str, table: list, names: list[str]) -> dict[int, tuple[int, str, int]]:

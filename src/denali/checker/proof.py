@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from denali.checker.facts import Below, Fact, Terms, Within, learn
 from denali.checker.flow import Flow, inverse
+from denali.checker.rounds import Rounds
 from denali.checker.state import Flags, State
-from denali.checker.sums import ALL, BASES, MASK, WORD, Arc, Sum, Term, intrinsic, low, number, of
+from denali.checker.sums import ALL, BASES, MASK, WORD, Arc, Sum, Term, intrinsic, low, number, of, zeros
 
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
-STEPS = 3000  # of one proof
+STEPS = 600  # of one proof
 MERGES = 24  # on one way back
 LINKS = 4  # of "less than a value that is less than …"
 
@@ -36,6 +37,28 @@ class Proof:
         self.block_of = {i.address: block.start for block in flow.blocks.values() for i in block.code}
         self.own = {start: self._learned(start) for start in self.places}
         self.steps = 0
+        self.patient = False  # relations between values are tried too
+        self.rounds = Rounds(self)
+
+    def at(self, block: int) -> Scope:
+        """What is known in a block."""
+        return Scope(self, block, ())
+
+    def arriving(self, source: int, merge: int) -> Scope:
+        """What is known on the way from one block to another."""
+        return Scope(self, source, tuple(self.on_way(source, merge)))
+
+    def as_of(self, source: int, merge: int) -> Substitution:
+        """Values at a merge as they come from one of its sources."""
+        return Substitution(merge, self.flow.after[source])
+
+    def between(self, merge: int, back: int) -> Iterator[Fact]:
+        """What is learned in each round of a loop, from its head to a way back to it."""
+        yield from self.on_way(back, merge)
+        for start in self.chain(back):
+            if start == merge:
+                return
+            yield from self.own[start]
 
     def _learned(self, start: int) -> list[Fact]:
         """What the only way into a block says."""
@@ -65,14 +88,17 @@ class Proof:
 
     def prove(self, value: Sum, test: Test, block: int) -> bool:
         """Whether a value at a place in a block passes a test, whatever way led there."""
-        self.steps = STEPS
-        return self._prove(value, test, Scope(self, block, ()), frozenset())
+        for self.patient in (False, True):
+            self.steps = STEPS
+            if self._prove(value, test, self.at(block), frozenset()):
+                return True
+        return False
 
     def _prove(self, value: Sum, test: Test, scope: Scope, assumed: frozenset[tuple[int, Sum, frozenset[Fact]]]) -> bool:
         self.steps -= 1
         if self.steps < 0:
             return False
-        if test(value, scope):
+        if scope.never() or test(value, scope):
             return True
         for one, count in value.terms:
             if one.kind == "select":
@@ -81,7 +107,7 @@ class Proof:
                     self._prove(rest + choice.times(count), test, scope.knowing(learned), assumed)
                     for choice, learned in choices(one)
                 )
-        merge = next((start for start in self.chain(scope.block) if len(self.flow.blocks[start].sources) > 1), None)
+        merge = self._merge_above(scope.block)
         if merge is None or len(assumed) == MERGES or not self.known(value, merge):
             return False
         carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
@@ -90,7 +116,7 @@ class Proof:
             return True
         return all(
             self._prove(
-                Substitution(merge, self.flow.after[source]).of_sum(value),
+                self.as_of(source, merge).of_sum(value),
                 test,
                 self._arriving(source, merge, carried),
                 assumed | {here},
@@ -99,9 +125,32 @@ class Proof:
         )
 
     def _arriving(self, source: int, merge: int, carried: list[Fact]) -> Scope:
-        replaced = Substitution(merge, self.flow.after[source])
+        replaced = self.as_of(source, merge)
         facts = [replaced.of_fact(fact) for fact in carried]
         return Scope(self, source, (*facts, *self.on_way(source, merge)))
+
+    def constant(self, value: Sum, block: int) -> int | None:
+        """The number that a value always is, if it is one: what it is on one way, and then on all."""
+        found: set[int] = set()
+        seen: set[tuple[int, Sum]] = set()
+        pending = [(value, block)]
+        while pending:
+            one, place = pending.pop()
+            merge = self._merge_above(place)
+            if one.number is not None:
+                found.add(one.number)
+            elif merge is None or len(seen) > STEPS or not self.known(one, merge):
+                return None
+            elif (merge, one) not in seen:  # what has been seen holds by induction over the rounds of a loop
+                seen.add((merge, one))
+                pending += [(self.as_of(source, merge).of_sum(one), source) for source in self.flow.blocks[merge].sources]
+            if len(found) > 1:
+                return None
+        return found.pop() if found else None
+
+    def _merge_above(self, block: int) -> int | None:
+        """The nearest merge on every way to a block."""
+        return next((start for start in self.chain(block) if len(self.flow.blocks[start].sources) > 1), None)
 
     def known(self, value: Sum, merge: int) -> bool:
         """Whether a value's terms exist when a merge is entered."""
@@ -135,6 +184,10 @@ class Scope:
         for start in self.proof.chain(self.block):
             yield from self.proof.own[start]
 
+    def never(self) -> bool:
+        """Whether this way is never taken, as a comparison of constants on it says."""
+        return any(isinstance(fact, Within) and not fact.terms and not Arc(0, 1).within(*fact.arc) for fact in self.facts())
+
     def below(self, merge: int, value: Sum) -> Iterator[Fact]:
         """What was learned behind a merge, of facts that have a term in common with a value."""
         wanted = set(every(value))
@@ -158,6 +211,35 @@ class Scope:
         elif arc == ALL:
             arc = self._apart(value, links)
         return arc.shifted(value.constant)
+
+    def zeros(self, value: Sum) -> int:
+        """How many of its lowest bits are zero, seen through merges: those of all that goes into them."""
+        return self._zeros(value, set())
+
+    def _zeros(self, value: Sum, seen: set[Term]) -> int:
+        found = [zeros(number(value.constant))]
+        for one, count in value.terms:
+            if one.kind != "phi":
+                found.append(zeros(Sum(((one, count),), 0)))
+            elif one not in seen:
+                seen.add(one)
+                start, place = one.identity
+                values = [self.proof.flow.after[s].values[place] for s in self.proof.flow.blocks[start].sources]
+                found.append(zeros(number(count)) + min(self._zeros(inner, seen) for inner in values))
+        return min(found)
+
+    def lies(self, value: Sum, first: int, length: int) -> bool:
+        """Whether a value is among the `length` numbers from `first` on."""
+        if self.bound(value).within(first, length):
+            return True
+        return self.proof.patient and any(self._like(value, fact, first, length) for fact in self.facts())
+
+    def _like(self, value: Sum, fact: Fact, first: int, length: int) -> bool:
+        """Whether a value lies there because it is always as far from another, of which that is known."""
+        if not isinstance(fact, Within) or fact.arc.length > length or not value.terms:
+            return False
+        distance = self.proof.constant(value.minus(Sum(fact.terms, 0)), self.block)
+        return distance is not None and fact.arc.shifted(distance).within(first, length)
 
     def _apart(self, value: Sum, links: int) -> Arc:
         """Term by term."""
@@ -201,6 +283,8 @@ class Scope:
     def _of_term(self, one: Term, links: int) -> Arc:
         """What follows from how a term was made."""
         arc = intrinsic(one)
+        if one.kind == "phi" and links:
+            return self.proof.rounds.arc(one)
         if one.kind == "select":
             found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
             return found[0].join(found[1])

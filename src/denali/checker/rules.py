@@ -7,7 +7,8 @@
   where they expect it; returns with the stack pointer and the preserved registers as they were at entry;
 - before a unit is called, a look at the native stack.
 
-Host addresses are never stored outside the frame nor passed on as values, so a guest does not even learn them.
+Host addresses are not stored outside the frame nor passed on as values, so that a guest does not even learn them. (This
+last rule is weaker than the others: where ways merge, it does not look back.)
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from denali.checker.facts import Below
-from denali.checker.flow import Flow
+from denali.checker.flow import FAR, NEAR, Flow
 from denali.checker.machine_code import Function, Instruction, Object, Operand, read
 from denali.checker.proof import Proof, Scope, inside
 from denali.checker.state import GENERAL, State, Step, Unreadable, jump_table, stack_offset
-from denali.checker.sums import BASES, Sum, Term, forget, of, zeros
+from denali.checker.sums import BASES, Sum, Term, forget, of
 from denali.isa.context import CONTEXT, SPACE
 
 FRAME = 64 << 10  # bytes of native stack that one unit may use
@@ -39,6 +40,7 @@ UNIT_VALUES = ("rax", "rdx", "rdi", "rsi", "r8", "r9", "r12", "r13", "r14", "r15
 SERVE_VALUES = ("rcx", "rdx", "rdi")
 SECRETS = BASES | {"unit", "jump", "limit"}
 FOLLOWED = frozenset({"mov", "movabs", "lea", "add", "sub", "cmp", "test", "push", "pop", "xchg", "call", "jmp", "inc", "dec"})
+FRESH = re.compile(r"mov[sz]x?d?|set\w+|v\w+|andn|rorx|[rs][oah][lr]x|mulx|bzhi|movbe|popcnt|[lt]zcnt|pdep|pext")  # write a new first
 UNTOUCHED = frozenset({"lea", "nop"})  # their memory operands are not accessed
 LOOKS = re.compile(r"cmp|test|push|call|jmp|mul|div|idiv|imul|bt|v?ldmxcsr|v?u?comis[sd]")  # first operands are only read
 
@@ -88,6 +90,17 @@ def check(code: bytes, layout: Layout, *, masked: bool = False) -> Report:
     return _Checker(read(code), layout, masked).run()
 
 
+@dataclass(slots=True)
+class _Found:
+    """What one way of following a function finds."""
+
+    accesses: Counter[str] = field(default_factory=Counter[str])
+    refusals: list[Refusal] = field(default_factory=list[Refusal])
+    frame: int = 0
+    preserved: frozenset[str] = frozenset(GENERAL)
+    unreadable: bool = False
+
+
 class _Checker:
     def __init__(self, code: Object, layout: Layout, masked: bool) -> None:
         self.code, self.layout, self.masked = code, layout, masked
@@ -97,31 +110,43 @@ class _Checker:
     def run(self) -> Report:
         """Helpers first: what they preserve is found, what units preserve is demanded."""
         for function in sorted(self.code.functions.values(), key=lambda function: UNIT.fullmatch(function.name) is not None):
-            forget()
-            try:
-                _FunctionChecker(self, function).run()
-            except Unreadable as reason:
-                self.refuse(function, function.start, "", str(reason))
+            found = self._checked(function, NEAR)
+            if found.refusals:  # where values of one loop are taken to move together in another way, more may be proven
+                other = self._checked(function, FAR)
+                if not other.unreadable:
+                    again = {(one.address, one.why) for one in other.refusals}
+                    found.refusals = [one for one in found.refusals if (one.address, one.why) in again]
+            self.report.refusals += found.refusals
+            self.report.accesses.update(found.accesses)
+            self.report.frames[function.name] = found.frame
+            self.preserved[function.start] = found.preserved
         return self.report
 
-    def refuse(self, function: Function, address: int, text: str, why: str) -> None:
-        """Note a refusal."""
-        self.report.refusals.append(Refusal(function.name, address, text, why))
+    def _checked(self, function: Function, together: frozenset[str]) -> _Found:
+        forget()
+        found = _Found()
+        try:
+            _FunctionChecker(self, function, together, found).run()
+        except Unreadable as reason:
+            found.unreadable = True
+            found.refusals.append(Refusal(function.name, function.start, "", str(reason)))
+        return found
 
     def kept(self, call: Instruction) -> frozenset[str]:
         """The registers that the target of a call preserves."""
         if isinstance(call.target, str):
             return C_PRESERVES
-        if call.target is None or call.target not in self.preserved:
+        known = None if call.target is None else self.code.functions.get(call.target)
+        if known is None or UNIT.fullmatch(known.name):
             return UNIT_PRESERVES
-        return self.preserved[call.target]
+        return self.preserved.get(known.start, frozenset({"rsp"}))
 
 
 class _FunctionChecker:
     """Checks one function."""
 
-    def __init__(self, checker: _Checker, function: Function) -> None:
-        self.checker, self.function, self.report = checker, function, checker.report
+    def __init__(self, checker: _Checker, function: Function, together: frozenset[str], found: _Found) -> None:
+        self.checker, self.function, self.found = checker, function, found
         self.unit = UNIT.fullmatch(function.name) is not None
         entry = State({register: of("in", register) for register in GENERAL})
         entry.values["rsp"], entry.values[0] = of("stack"), of("in", "return")
@@ -129,37 +154,29 @@ class _FunctionChecker:
             entry.values["rcx" if self.unit else "rax"] = of("context")
         self.entry = entry.copy()
         self.step = Step(loaded, checker.kept)
-        self.flow = Flow(function, checker.code, self.step, entry)
+        self.flow = Flow(function, checker.code, self.step, entry, together=together)
         self.facts = Proof(self.flow)
         self.confined = Proof(self.flow, branches=False) if checker.masked else self.facts
-        self.clean: dict[Term, bool] = {}
         self.here: tuple[int, Instruction] = (function.start, function.code[0])
 
     def run(self) -> None:
         """Every instruction that can be reached, with the values before it."""
-        lowest = 0
-        preserved = frozenset(GENERAL)
         for start in sorted(self.flow.after):
             state = self.flow.before[start].copy()
             for instruction in self.flow.blocks[start].code:
                 self.here = start, instruction
                 self._instruction(state, instruction)
                 if instruction.name == "ret":
-                    preserved &= {r for r in GENERAL if state.values[r] == self.entry.values[r]}
+                    self.found.preserved &= {r for r in GENERAL if state.values[r] == self.entry.values[r]}
                 self.step.run(state, instruction)
                 if state.depth is None:
-                    self._refuse("the stack pointer is not known")
-                    return
-                lowest = min(lowest, state.depth)
-        self.report.frames[self.function.name] = 8 - lowest
-        if 8 - lowest > FRAME:
-            self._refuse(f"a frame of {8 - lowest} bytes")
-        if not self.unit:
-            self.checker.preserved[self.function.start] = preserved
+                    raise Unreadable(instruction, "the stack pointer is not known")
+                self.found.frame = max(self.found.frame, 8 - state.depth)
+        self._demand(self.found.frame <= FRAME, f"a frame of {self.found.frame} bytes")
 
     def _refuse(self, why: str) -> None:
         _, instruction = self.here
-        self.checker.refuse(self.function, instruction.address, instruction.text, why)
+        self.found.refusals.append(Refusal(self.function.name, instruction.address, instruction.text, why))
 
     def _demand(self, holds: bool, why: str) -> None:
         if not holds:
@@ -177,7 +194,7 @@ class _FunctionChecker:
                 self._return(state)
             case "call":
                 self._call(state, instruction)
-            case "jmp" if instruction.target is None or instruction.target not in self.flow.blocks:
+            case name if name.startswith("j") and instruction.target not in self.flow.blocks:
                 self._jump(state, instruction)
             case _:
                 pass
@@ -201,6 +218,7 @@ class _FunctionChecker:
             test = partial(self._confined, size=size, writes=writes)
             proof = self.confined if self._reaches_guest(address) else self.facts
             holds = proof.prove(address, test, self.here[0])
+            self.found.accesses["context" if _is_field(address) else "other"] += 1
             self._demand(holds, f"{'writes' if writes else 'reads'} {size} bytes at an unproven place")
 
     def _reaches_guest(self, address: Sum) -> bool:
@@ -212,7 +230,7 @@ class _FunctionChecker:
         depth = state.depth
         assert depth is not None
         self._demand(-RED_ZONE <= distance and depth + distance + size <= 0, "an access outside the frame")
-        self.report.accesses["frame"] += 1
+        self.found.accesses["frame"] += 1
 
     def _confined(self, address: Sum, scope: Scope, size: int, writes: bool) -> bool:
         """Whether an access is of one of the forms; a term of other kinds than one base must lie in an arc."""
@@ -226,39 +244,35 @@ class _FunctionChecker:
     def _in_context(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         if rest.number is not None and rest.number < CONTEXT.itemsize:
             return self._field(rest.number, size, writes)
-        private = scope.bound(rest).within(CONTEXT.itemsize, self.checker.layout.private_size - size + 1)
-        return private and self._count("private memory")
+        private = scope.lies(rest, CONTEXT.itemsize, self.checker.layout.private_size - size + 1)
+        return private
 
     def _field(self, offset: int, size: int, writes: bool) -> bool:
         if not writes:
-            return offset + size <= CONTEXT.itemsize and self._count("context")
-        return offset >= 0 and any(a <= offset and offset + size <= b for a, b in _fields()) and self._count("context")
+            return offset + size <= CONTEXT.itemsize
+        return offset >= 0 and any(a <= offset and offset + size <= b for a, b in _fields())
 
     def _in_read_only(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         room = self.checker.layout.read_only_size - size + 1
-        return not writes and room > 0 and scope.bound(rest).within(0, room) and self._count("read-only bytes")
+        return not writes and room > 0 and scope.lies(rest, 0, room)
 
     def _in_space(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         offsets = [SPACE.fields[name][1] for name in ADDRESSES]  # type: ignore[index]
-        return not writes and size == 8 and rest.number in offsets and self._count("space")
+        return not writes and size == 8 and rest.number in offsets
 
     def _in_table(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
-        inside = not writes and size == 8 and zeros(rest) >= 3
-        inside = inside and scope.bound(rest).within(0, 8 * self.checker.layout.slots)
-        return inside and self._count("entry table")
+        inside = not writes and size == 8 and scope.zeros(rest) >= 3
+        inside = inside and scope.lies(rest, 0, 8 * self.checker.layout.slots)
+        return inside
 
     def _in_section(self, rest: Sum, scope: Scope, size: int, writes: bool, base: Term) -> bool:
         name: str = base.identity[0]
         room = self.checker.code.sizes.get(name, 0) - size + 1
-        inside = not writes and name != ".text" and room > 0 and scope.bound(rest).within(0, room)
-        return inside and self._count("constants")
+        inside = not writes and name != ".text" and room > 0 and scope.lies(rest, 0, room)
+        return inside
 
     def _in_stack(self, *_: object) -> bool:
         return False  # only at offsets that are known, which are seen before
-
-    def _count(self, form: str) -> bool:
-        self.report.accesses[form] += 1
-        return True
 
     # --- host addresses stay where they are ---
 
@@ -266,31 +280,15 @@ class _FunctionChecker:
         """Host addresses are only moved, added to and compared, never stored outside the frame."""
         first, *rest = instruction.operands or [None]
         if instruction.name not in FOLLOWED and not instruction.name.startswith("cmov"):
-            hidden = [o for o in instruction.operands if o.register in GENERAL]
-            self._demand(all(self._harmless(self.step.value(state, instruction, o)) for o in hidden), "hides a host address")
+            fresh = FRESH.fullmatch(instruction.name) is not None or len(instruction.operands) == 3
+            sources = instruction.operands[fresh:]
+            hidden = [o for o in sources if o.register in GENERAL]
+            self._demand(all(harmless(self.step.value(state, instruction, o)) for o in hidden), "hides a host address")
         if first is not None and first.memory is not None and rest and not LOOKS.fullmatch(instruction.name):
             address = self.step.address(state, instruction, first.memory)
             if stack_offset(address) is None and instruction.name not in UNTOUCHED:
                 values = [self.step.value(state, instruction, o) for o in rest if o.register in GENERAL]
-                self._demand(all(map(self._harmless, values)), "stores a host address")
-
-    def _harmless(self, value: Sum) -> bool:
-        """Whether no host address has gone into a value."""
-        return all(self._harmless_term(term) for term, _ in value.terms)
-
-    def _harmless_term(self, one: Term) -> bool:
-        if one.kind in SECRETS:
-            return False
-        if one not in self.clean:
-            self.clean[one] = True  # until shown otherwise: a loop's own value adds nothing
-            self.clean[one] = all(self._harmless(value) for value in self._made_of(one))
-        return self.clean[one]
-
-    def _made_of(self, one: Term) -> list[Sum]:
-        if one.kind == "phi":
-            start, place = one.identity
-            return [self.flow.after[source].values[place] for source in self.flow.blocks[start].sources]
-        return list(inside(one))
+                self._demand(all(map(harmless, values)), "stores a host address")
 
     # --- control ---
 
@@ -306,7 +304,7 @@ class _FunctionChecker:
 
     def _values(self, state: State, registers: tuple[str, ...]) -> None:
         for register in registers:
-            self._demand(self._harmless(state.values[register]), f"passes on a host address in {register}")
+            self._demand(harmless(state.values[register]), f"passes on a host address in {register}")
 
     def _call(self, state: State, call: Instruction) -> None:
         target = call.target
@@ -359,13 +357,23 @@ class _FunctionChecker:
         address: Sum = entry.identity[1]
         offset = address.minus(of("section", section)).plus(-start)
         holds = self.facts.prove(
-            offset, lambda rest, scope: zeros(rest) >= 2 and scope.bound(rest).within(0, 4 * count), self.here[0]
+            offset, lambda rest, scope: scope.zeros(rest) >= 2 and scope.lies(rest, 0, 4 * count), self.here[0]
         )
         self._demand(holds and count > 0, "jumps through an unchecked index")
 
     def _looked_at_stack(self) -> bool:
         facts = Scope(self.facts, self.here[0], ()).facts()
         return any(isinstance(f, Below) and f.a == of("limit") and stack_offset(f.b) is not None for f in facts)
+
+
+def harmless(value: Sum) -> bool:
+    """Whether no host address is in a value; what merges bring together is not looked into."""
+    return all(term.kind not in SECRETS and all(map(harmless, inside(term))) for term, _ in value.terms)
+
+
+def _is_field(address: Sum) -> bool:
+    rest = address.minus(of("context"))
+    return rest.number is not None and rest.number < CONTEXT.itemsize
 
 
 def _is_unit(value: Sum) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from denali.checker.machine_code import Instruction, Memory, Operand, whole
-from denali.checker.sums import MASK, Sum, low, number, of, zeros
+from denali.checker.sums import BASES, MASK, Sum, low, number, of, zeros
 
 Place = str | int  # a register, or an offset of eight bytes from where the stack pointer is at entry
 FLAGS = "rflags"
@@ -70,6 +70,11 @@ def stack_offset(value: Sum) -> int | None:
     return None
 
 
+def is_host(value: Sum) -> bool:
+    """Whether a value is an address of the host."""
+    return any(term.kind in BASES for term, _ in value.terms)
+
+
 def jump_table(value: Sum) -> tuple[str, int] | None:
     """Section and offset of the jump table that a jump's target was computed with."""
     if len(value.terms) == 2 and value.count("jump") == 1 and value.count("section") == 1:
@@ -128,7 +133,7 @@ class Step:
         if offset is not None and size == 8:
             return state.values.setdefault(offset, of("at", instruction.address, "slot"))
         value = self.loaded(address, instruction, size)
-        return low(value, 8 * size) if size < 8 else value
+        return low(value, 8 * size) if size < 8 and not value.count("jump") else value
 
     def set(self, state: State, instruction: Instruction, operand: Operand, value: Sum) -> None:
         if operand.memory is not None:
@@ -260,7 +265,19 @@ def _and(a: Sum, b: Sum, bits: int) -> Sum | None:
         return a if a == b else None
     if a.number is not None:
         return number(a.number & mask)
-    return number(0) if mask == 0 else of("and", a, mask & ((1 << bits) - 1))
+    mask &= (1 << bits) - 1
+    return number(0) if mask == 0 else _masked(a, mask)
+
+
+def _masked(value: Sum, mask: int) -> Sum:
+    """Some bits of a value; the topmost bits of a shifted one are another shift of it."""
+    one, lowest = value.single, mask & -mask
+    if one is not None and one.kind == "shr":
+        inner, count = one.identity
+        place = lowest.bit_length() - 1
+        if mask + lowest == 1 << (64 - count) and count + place < 64:
+            return of("shr", inner, count + place).times(lowest)
+    return of("and", value, mask)
 
 
 def _or(a: Sum, b: Sum, bits: int) -> Sum | None:

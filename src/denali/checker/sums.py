@@ -213,8 +213,8 @@ def low(value: Sum, bits: int) -> Sum:
     """The lowest bits of a value, zeros above."""
     if not value.terms:
         return number(value.constant & ((1 << bits) - 1))
-    if len(value.terms) == 1 and value.terms[0][1] == 1:
-        arc = intrinsic(value.terms[0][0])
+    if len(value.terms) == 1 and value.terms[0][1] >> 63 == 0:
+        arc = intrinsic(value.terms[0][0]).scaled(value.terms[0][1])
         if arc.shifted(value.constant).within(0, 1 << bits):
             return value
     stripped = number(value.constant)
