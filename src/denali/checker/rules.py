@@ -218,7 +218,7 @@ class _FunctionChecker:
             test = partial(self._confined, size=size, writes=writes)
             proof = self.confined if self._reaches_guest(address) else self.facts
             holds = proof.prove(address, test, self.here[0])
-            self.found.accesses["context" if _is_field(address) else "other"] += 1
+            self.found.accesses["context" if _is_field(address) else "memory"] += 1
             self._demand(holds, f"{'writes' if writes else 'reads'} {size} bytes at an unproven place")
 
     def _reaches_guest(self, address: Sum) -> bool:

@@ -1,0 +1,86 @@
+"""Translators with one mistake each: a line of the real one is replaced, for the checker to catch.
+
+    with mutated(Mutant("off by one", Accesses, "_within", "{room + 1}", "{room + 2}")):
+        ...  # what is translated here is wrong
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from denali.isa.accesses import Accesses
+from denali.isa.ends import Ends
+from denali.isa.frame import Layout
+from denali.isa.registers import Registers
+from denali.isa.unit import Unit
+from denali.isa.values import Tracker
+
+
+class Mutant(NamedTuple):
+    """What is wrong, where it is, the text that stands there and the text that replaces it."""
+
+    title: str
+    owner: Any
+    name: str
+    old: str
+    new: str
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Generator[None]:
+    """Within, the function or method has the mutant's text."""
+    before = inspect.getattr_static(mutant.owner, mutant.name)
+    function = before.fget if isinstance(before, property) else before
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(mutant.old) >= 1, f"{mutant.title}: {mutant.name} has no {mutant.old!r} any more"
+    module = sys.modules[function.__module__]
+    names: dict[str, Any] = {}
+    exec(compile("from __future__ import annotations\n" + source.replace(mutant.old, mutant.new), "<mutant>", "exec"), vars(module), names)
+    setattr(mutant.owner, mutant.name, names[mutant.name])
+    try:
+        yield
+    finally:
+        setattr(mutant.owner, mutant.name, before)
+
+
+def mutants() -> list[Mutant]:
+    """The mistakes."""
+    from denali.isa import accesses, bounds, registers
+
+    within = "icmp ult i64 {moved}, {room + 1}"
+    private = "self._within(address, offset, self.layout.private_size - group.span)"
+    shared = "len(image.read_only) - group.span"
+    return [
+        Mutant("no check at all", Accesses, "_within", "if room < 0:", 'return "true"\n    if room < 0:'),
+        Mutant("one byte too much", Accesses, "_within", "{room + 1}", "{room + 2}"),
+        Mutant("a signed comparison", Accesses, "_within", within, "icmp slt i64 {moved}, {room + 1}"),
+        Mutant("a comparison of 32 bits", Accesses, "_within", within,
+               "icmp ult i32 {self.body.value(f'trunc i64 {moved} to i32')}, {room + 1}"),
+        Mutant("the group's span forgotten", Accesses, "_fits", private, private.replace(" - group.span", "")),
+        Mutant("the group's lowest forgotten", Accesses, "_fits", "group.low - signed", "0 - signed"),
+        Mutant("memory begins a page early", Accesses, "_fits", "image.private_start", "image.private_start + 4096"),
+        Mutant("read-only bytes without their end", Accesses, "_read_only", shared, "(1 << 40)"),
+        Mutant("read-only bytes one too many", Accesses, "_read_only", shared, shared + " + 1"),
+        Mutant("read-only bytes from elsewhere", Accesses, "_read_only", "{-image.ro_start}", "{8 - image.ro_start}"),
+        Mutant("stores into read-only bytes", accesses, "plan", "group.private |= access.writes", "pass"),
+        Mutant("the group ends with its first", accesses, "plan", "max(high, group.high)\n", "max(group.high, group.low + 1)\n"),
+        Mutant("accesses taken for smaller ones", bounds, "access_of", "step.args[1].width // 8", "1"),
+        Mutant("memory behind the wrong record", Layout, "displacement", "CONTEXT.itemsize", "8"),
+        Mutant("constant addresses believed", Accesses, "_fixed", "self.layout.private(low, high)", "not access.address.base"),
+        Mutant("a difference taken for a sum", Tracker, "_combine", "values[0].distance - values[1].distance",
+               "values[0].distance + values[1].distance"),
+        Mutant("no check of the table's index", Ends, "_unit_at", "icmp ult i64 {offset}", "icmp uge i64 -1"),
+        Mutant("the table's slots of four bytes", Ends, "_unit_at", "shl i64 {offset}, 2", "shl i64 {offset}, 1"),
+        Mutant("the table of another length", Ends, "_unit_at", "image.text_end - image.text_start", "image.text_end"),
+        Mutant("a target that is called as it is", Ends, "_unit_at", 'f"load ptr, ptr {slot}"', 'f"inttoptr i64 {target} to ptr"'),
+        Mutant("no look at the native stack", Unit, "_check_stack", "body = self.body", "return"),
+        Mutant("units entered without a context", Registers, "arguments", "ptr %ctx", "ptr null"),
+        Mutant("registers beside their places", registers, "offset_of", "8 * number", "8 * number - 64"),
+        Mutant("the host's address in a register", Registers, "save", "{self.read(register)}",
+               "{self.body.value('ptrtoint ptr %ctx to i64')}"),
+    ]  # fmt: skip

@@ -1,0 +1,139 @@
+"""The machine code of translations is confined, as an independent checker finds; mutated translators are caught by it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from mutants import Mutant, mutants, mutated
+from native.programs import Program
+
+from denali import checker
+from denali.bench.programs import FLAGS, FOLDER, KERNELS
+from denali.checker import Layout, Report, check, keep_checks
+from denali.isa.assembler import assemble
+from denali.isa.compile import compile_object
+from denali.isa.image import Image
+from denali.isa.translate import Translation
+from denali.libos import cc
+from denali.system import load
+
+SIZE = 8192 + 96
+# Something of everything, through addresses that nobody can know: groups up and down, a read-only table, stores,
+# atomics, calls, jumps through registers.
+EVERYTHING = """
+        .text
+_start: addi sp, sp, -64
+        sd ra, 56(sp)
+        la s0, words
+        ld s0, 0(s0)
+        li s1, 10
+again:  ld a0, 0(s0)
+        lw a1, 12(s0)
+        lbu a2, 20(s0)
+        sd a0, 24(s0)
+        sb a2, 40(s0)
+        li t0, 24
+        sub t1, s0, t0
+        sd a1, 0(t1)
+        lw t2, 0(a0)
+        add a4, a4, t2
+        lhu a5, 4(a4)
+        amoadd.d t2, a0, (a5)
+        call touch
+        ld a6, 8(a0)
+        jalr a6
+        ld t3, 4(zero)
+        add s0, s0, t3
+        addi s1, s1, -1
+        bnez s1, again
+        ld ra, 56(sp)
+        addi sp, sp, 64
+        ret
+touch:  lh t4, -2(a0)
+        ld t5, 6(a0)
+        add a1, a1, t4
+        ld t5, 0(a1)
+        fld fa0, 8(a2)
+        fsd fa0, 16(a2)
+        lui a7, 16
+        lw a7, 8(a7)
+        ret
+        .rodata
+table:  .byte 1, 2, 3, 4, 5, 6, 7, 8
+        .data
+words:  .zero 256
+"""
+
+
+def everything() -> Image:
+    return Image.from_elf(assemble(EVERYTHING).elf(), "everything")
+
+
+def checked(image: Image, size: int = SIZE, entries: list[int] | None = None) -> Report:
+    """The checker's report on a translation whose checks LLVM kept."""
+    translation = Translation(image, size)
+    text, _ = translation.module(translation.entries() if entries is None else entries)
+    layout = Layout(size, len(image.read_only), (image.text_end - image.text_start + 1) // 2)
+    return check(compile_object(keep_checks(text)), layout)
+
+
+def test_the_translator_is_accepted() -> None:
+    report = checked(everything())
+    assert not report.refusals
+    assert report.accesses["memory"] > 20
+
+
+@pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.title)
+def test_a_mutated_translator_is_caught(mutant: Mutant) -> None:
+    with mutated(mutant):
+        report = checked(everything())
+    assert report.refusals, mutant.title
+
+
+def test_the_checker_shares_no_code_with_the_translator() -> None:
+    for path in Path(checker.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.module if isinstance(node, ast.ImportFrom) else None
+            assert name is None or not name.startswith("denali.isa") or name == "denali.isa.context", f"{path}: {name}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_programs_are_accepted(seed: int) -> None:
+    image = Program(seed).image()
+    assert not checked(image, whole_pages(image)).refusals
+
+
+@pytest.mark.parametrize("name", ["fib", "quicksort", "sieve", "bytecode", "indirect", "nbody"])
+def test_compiled_kernels_are_accepted(name: str, tmp_path: Path) -> None:
+    accept_kernel(name, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", sorted(KERNELS))
+def test_every_kernel_of_the_benchmark_is_accepted(name: str, tmp_path: Path) -> None:
+    accept_kernel(name, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["hello", "compute", "store", "ring"])
+def test_services_in_python_are_accepted(name: str) -> None:
+    image = load(Path(__file__).parents[2] / "examples" / f"{name}.py")
+    assert not checked(image, whole_pages(image)).refusals
+
+
+def accept_kernel(name: str, folder: Path) -> None:
+    try:
+        cc.find()
+    except cc.BuildError as reason:
+        pytest.skip(str(reason))
+    elf = folder / f"{name}.elf"
+    cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
+    image = Image.load(elf)
+    assert not checked(image, whole_pages(image)).refusals
+
+
+def whole_pages(image: Image) -> int:
+    """A size of private memory that the image fits into."""
+    return -(-(image.footprint + (1 << 18)) // 4096) * 4096 + 96
