@@ -1,7 +1,7 @@
 """Translators with one mistake each: a line of the real one is replaced, for the checker to catch.
 
-    with mutated(Mutant("off by one", Accesses, "_within", "{room + 1}", "{room + 2}")):
-        ...  # what is translated here is wrong
+with mutated(Mutant("off by one", Accesses, "_within", "{room + 1}", "{room + 2}")):
+    ...  # what is translated here is wrong
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def mutated(mutant: Mutant) -> Generator[None]:
     assert source.count(mutant.old) >= 1, f"{mutant.title}: {mutant.name} has no {mutant.old!r} any more"
     module = sys.modules[function.__module__]
     names: dict[str, Any] = {}
-    exec(compile("from __future__ import annotations\n" + source.replace(mutant.old, mutant.new), "<mutant>", "exec"), vars(module), names)
+    exec(
+        compile("from __future__ import annotations\n" + source.replace(mutant.old, mutant.new), "<mutant>", "exec"),
+        vars(module),
+        names,
+    )
     setattr(mutant.owner, mutant.name, names[mutant.name])
     try:
         yield
@@ -68,16 +72,19 @@ def mutants() -> list[Mutant]:
         Mutant("read-only bytes one too many", Accesses, "_read_only", shared, shared + " + 1"),
         Mutant("read-only bytes from elsewhere", Accesses, "_read_only", "{-image.ro_start}", "{8 - image.ro_start}"),
         Mutant("stores into read-only bytes", accesses, "plan", "group.private |= access.writes", "pass"),
-        Mutant("the group ends with its first", accesses, "plan", "max(high, group.high)\n", "max(group.high, group.low + 1)\n"),
+        Mutant("the group ends with its first", accesses, "plan", "max(high, group.high)\n",
+               "max(group.high, group.low + 1)\n"),
         Mutant("accesses taken for smaller ones", bounds, "access_of", "step.args[1].width // 8", "1"),
         Mutant("memory behind the wrong record", Layout, "displacement", "CONTEXT.itemsize", "8"),
-        Mutant("constant addresses believed", Accesses, "_fixed", "self.layout.private(low, high)", "not access.address.base"),
+        Mutant("constant addresses believed", Accesses, "_fixed", "self.layout.private(low, high)",
+               "not access.address.base"),
         Mutant("a difference taken for a sum", Tracker, "_combine", "values[0].distance - values[1].distance",
                "values[0].distance + values[1].distance"),
         Mutant("no check of the table's index", Ends, "_unit_at", "icmp ult i64 {offset}", "icmp uge i64 -1"),
         Mutant("the table's slots of four bytes", Ends, "_unit_at", "shl i64 {offset}, 2", "shl i64 {offset}, 1"),
         Mutant("the table of another length", Ends, "_unit_at", "image.text_end - image.text_start", "image.text_end"),
-        Mutant("a target that is called as it is", Ends, "_unit_at", 'f"load ptr, ptr {slot}"', 'f"inttoptr i64 {target} to ptr"'),
+        Mutant("a target that is called as it is", Ends, "_unit_at", 'f"load ptr, ptr {slot}"',
+               'f"inttoptr i64 {target} to ptr"'),
         Mutant("no look at the native stack", Unit, "_check_stack", "body = self.body", "return"),
         Mutant("units entered without a context", Registers, "arguments", "ptr %ctx", "ptr null"),
         Mutant("registers beside their places", registers, "offset_of", "8 * number", "8 * number - 64"),

@@ -1,4 +1,4 @@
-"""The machine code of translations is confined, as an independent checker finds; mutated translators are caught by it."""
+"""The machine code of translations is confined, as an independent checker finds; it catches mutated translators."""
 
 from __future__ import annotations
 

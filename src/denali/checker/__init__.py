@@ -1,4 +1,4 @@
-"""An independent checker of translated code: it reads the machine code of a translation and proves every access confined.
+"""An independent checker of translated code: it reads the machine code and proves every access confined.
 
 It trusts neither the translator nor LLVM and shares no code with them: what it knows are the layout of the records
 (`isa/context.py`), the numbers of the translation (`Layout`) and x86-64, through the disassembler capstone. It follows

@@ -27,7 +27,18 @@ class Below(NamedTuple):
 
 
 Fact = Within | Below
-MIRRORED = {"b": "a", "a": "b", "be": "ae", "ae": "be", "e": "e", "ne": "ne", "l": "g", "g": "l", "le": "ge", "ge": "le"}
+MIRRORED = {
+    "b": "a",
+    "a": "b",
+    "be": "ae",
+    "ae": "be",
+    "e": "e",
+    "ne": "ne",
+    "l": "g",
+    "g": "l",
+    "le": "ge",
+    "ge": "le",
+}
 EQUALITY = {"e", "ne", "s", "ns"}
 
 

@@ -166,8 +166,8 @@ def _blocks(function: Function, code: Object) -> dict[int, Block]:
     return blocks
 
 
-INVERSE = {"e": "ne", "b": "ae", "a": "be", "l": "ge", "g": "le", "s": "ns", "o": "no", "p": "np"}
-INVERSE |= {no: yes for yes, no in INVERSE.items()}
+OPPOSITES = [("e", "ne"), ("b", "ae"), ("a", "be"), ("l", "ge"), ("g", "le"), ("s", "ns"), ("o", "no"), ("p", "np")]
+INVERSE = dict(OPPOSITES) | {no: yes for yes, no in OPPOSITES}
 
 
 def inverse(condition: str) -> str:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import capstone
 from capstone import x86
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 PC32, PLT32 = 2, 4
 
@@ -95,8 +97,10 @@ def read(code: bytes) -> Object:
     elf = ELFFile(io.BytesIO(code))
     symbols = elf.get_section_by_name(".symtab")
     names = [section.name for section in elf.iter_sections()]
-    table = [(s.name, s["st_value"], s["st_size"], s["st_shndx"], s["st_info"]["type"]) for s in symbols.iter_symbols()]
     text = elf.get_section_by_name(".text")
+    if not isinstance(symbols, SymbolTableSection) or text is None:
+        raise ValueError("an object without text or symbols")
+    table = [(s.name, s["st_value"], s["st_size"], s["st_shndx"], s["st_info"]["type"]) for s in symbols.iter_symbols()]
     sizes = {s.name: s["sh_size"] for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_type"] != "SHT_NOBITS"}
     functions = {
         value: Function(name, value, value + size)
@@ -121,7 +125,7 @@ def _relocations(elf: ELFFile, name: str, table: list, names: list[str]) -> dict
     """By place: the type, the target's section (or external symbol, with a leading !), and symbol value + addend."""
     section = elf.get_section_by_name(".rela" + name)
     found: dict[int, tuple[int, str, int]] = {}
-    for one in section.iter_relocations() if section is not None else ():
+    for one in section.iter_relocations() if isinstance(section, RelocationSection) else ():
         symbol, value, _, where, _ = table[one["r_info_sym"]]
         target = "!" + symbol if where == "SHN_UNDEF" else names[where]
         found[one["r_offset"]] = one["r_info_type"], target, value + one["r_addend"]
@@ -131,9 +135,7 @@ def _relocations(elf: ELFFile, name: str, table: list, names: list[str]) -> dict
 def _entries(section, relocations: dict[int, tuple[int, str, int]]) -> dict[int, int]:
     """By offset: the place in the text whose distance from the entry itself is stored there."""
     return {
-        place: addend
-        for place, (kind, target, addend) in relocations.items()
-        if kind == PC32 and target == ".text"
+        place: addend for place, (kind, target, addend) in relocations.items() if kind == PC32 and target == ".text"
     }
 
 
@@ -192,6 +194,7 @@ def _operand(one, operand, found: tuple[int, str, int] | None, place: int) -> Op
     size = SIZES.get(one.op_str.split(" ptr ")[0].split(", ")[-1].split(" ")[-1], operand.size)
     if size != operand.size:
         raise ValueError(f"{operand.size} or {size} bytes at {one.address:#x}: {one.mnemonic} {one.op_str}")
+    assert size is not None
     return Operand(size, memory=where)
 
 

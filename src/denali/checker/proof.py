@@ -94,7 +94,9 @@ class Proof:
                 return True
         return False
 
-    def _prove(self, value: Sum, test: Test, scope: Scope, assumed: frozenset[tuple[int, Sum, frozenset[Fact]]]) -> bool:
+    def _prove(
+        self, value: Sum, test: Test, scope: Scope, assumed: frozenset[tuple[int, Sum, frozenset[Fact]]]
+    ) -> bool:
         self.steps -= 1
         if self.steps < 0:
             return False
@@ -143,7 +145,9 @@ class Proof:
                 return None
             elif (merge, one) not in seen:  # what has been seen holds by induction over the rounds of a loop
                 seen.add((merge, one))
-                pending += [(self.as_of(source, merge).of_sum(one), source) for source in self.flow.blocks[merge].sources]
+                pending += [
+                    (self.as_of(source, merge).of_sum(one), source) for source in self.flow.blocks[merge].sources
+                ]
             if len(found) > 1:
                 return None
         return found.pop() if found else None
@@ -186,7 +190,9 @@ class Scope:
 
     def never(self) -> bool:
         """Whether this way is never taken, as a comparison of constants on it says."""
-        return any(isinstance(fact, Within) and not fact.terms and not Arc(0, 1).within(*fact.arc) for fact in self.facts())
+        return any(
+            isinstance(fact, Within) and not fact.terms and not Arc(0, 1).within(*fact.arc) for fact in self.facts()
+        )
 
     def below(self, merge: int, value: Sum) -> Iterator[Fact]:
         """What was learned behind a merge, of facts that have a term in common with a value."""
@@ -332,7 +338,7 @@ class Substitution:
             return low(replaced[0], one.identity[1])
         if one.kind == "select":
             flags, condition, _, _ = one.identity
-            changed = None if flags is None else Flags(*replaced[2:], flags.size, flags.partly)
+            changed = None if flags is None else Flags(replaced[2], replaced[3], flags.size, flags.partly)
             return of("select", changed, condition, *replaced[:2])
         return of(one.kind, replaced[0], *one.identity[1:])
 

@@ -7,6 +7,8 @@ values) for another round to begin: it would have to jump over the gap.
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -79,7 +81,7 @@ class Rounds:
             yield from (self._until(merge, value, one, step, step) for one in missed)
             series = sorted(set(missed), key=lambda one: (one - missed[0] + (1 << 63)) % WORD)
             gap = step // len(series)
-            if gap * len(series) == step and all((b - a) % WORD == gap for a, b in zip(series, series[1:], strict=False)):
+            if gap * len(series) == step and all((b - a) % WORD == gap for a, b in itertools.pairwise(series)):
                 yield self._until(merge, value, series[-1], gap, step)
 
     def _conditions(self, merge: int) -> Iterator[tuple[Sum, Arc]]:
@@ -174,4 +176,3 @@ def _signed(value: int) -> int:
 
 def _signed_number(value: Sum) -> int | None:
     return None if value.number is None else _signed(value.number)
-

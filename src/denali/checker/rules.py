@@ -17,6 +17,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
+
+import numpy as np
 
 from denali.checker.facts import Below
 from denali.checker.flow import FAR, NEAR, Flow
@@ -39,10 +42,16 @@ UNIT_PRESERVES = frozenset({"rbx", "rbp", "rsp"})
 UNIT_VALUES = ("rax", "rdx", "rdi", "rsi", "r8", "r9", "r12", "r13", "r14", "r15")  # of guests
 SERVE_VALUES = ("rcx", "rdx", "rdi")
 SECRETS = BASES | {"unit", "jump", "limit"}
-FOLLOWED = frozenset({"mov", "movabs", "lea", "add", "sub", "cmp", "test", "push", "pop", "xchg", "call", "jmp", "inc", "dec"})
-FRESH = re.compile(r"mov[sz]x?d?|set\w+|v\w+|andn|rorx|[rs][oah][lr]x|mulx|bzhi|movbe|popcnt|[lt]zcnt|pdep|pext")  # write a new first
+FOLLOWED = frozenset(
+    {"mov", "movabs", "lea", "add", "sub", "cmp", "test", "push", "pop", "xchg", "call", "jmp", "inc", "dec"}
+)
+FRESH = re.compile(
+    r"mov[sz]x?d?|set\w+|v\w+|andn|rorx|[rs][oah][lr]x|mulx|bzhi|movbe|popcnt|[lt]zcnt|pdep|pext"
+)  # write a new first
 UNTOUCHED = frozenset({"lea", "nop"})  # their memory operands are not accessed
-LOOKS = re.compile(r"cmp|test|push|call|jmp|mul|div|idiv|imul|bt|v?ldmxcsr|v?u?comis[sd]")  # first operands are only read
+LOOKS = re.compile(
+    r"cmp|test|push|call|jmp|mul|div|idiv|imul|bt|v?ldmxcsr|v?u?comis[sd]"
+)  # first operands are only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,9 @@ class _Checker:
 
     def run(self) -> Report:
         """Helpers first: what they preserve is found, what units preserve is demanded."""
-        for function in sorted(self.code.functions.values(), key=lambda function: UNIT.fullmatch(function.name) is not None):
+        for function in sorted(
+            self.code.functions.values(), key=lambda function: UNIT.fullmatch(function.name) is not None
+        ):
             found = self._checked(function, NEAR)
             if found.refusals:  # where values of one loop are taken to move together in another way, more may be proven
                 other = self._checked(function, FAR)
@@ -229,7 +240,7 @@ class _FunctionChecker:
         """An access to the frame at a distance from the stack pointer."""
         depth = state.depth
         assert depth is not None
-        self._demand(-RED_ZONE <= distance and depth + distance + size <= 0, "an access outside the frame")
+        self._demand(distance >= -RED_ZONE and depth + distance + size <= 0, "an access outside the frame")
         self.found.accesses["frame"] += 1
 
     def _confined(self, address: Sum, scope: Scope, size: int, writes: bool) -> bool:
@@ -244,8 +255,7 @@ class _FunctionChecker:
     def _in_context(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         if rest.number is not None and rest.number < CONTEXT.itemsize:
             return self._field(rest.number, size, writes)
-        private = scope.lies(rest, CONTEXT.itemsize, self.checker.layout.private_size - size + 1)
-        return private
+        return scope.lies(rest, CONTEXT.itemsize, self.checker.layout.private_size - size + 1)
 
     def _field(self, offset: int, size: int, writes: bool) -> bool:
         if not writes:
@@ -261,15 +271,13 @@ class _FunctionChecker:
         return not writes and size == 8 and rest.number in offsets
 
     def _in_table(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
-        inside = not writes and size == 8 and scope.zeros(rest) >= 3
-        inside = inside and scope.lies(rest, 0, 8 * self.checker.layout.slots)
-        return inside
+        whole = not writes and size == 8 and scope.zeros(rest) >= 3
+        return whole and scope.lies(rest, 0, 8 * self.checker.layout.slots)
 
     def _in_section(self, rest: Sum, scope: Scope, size: int, writes: bool, base: Term) -> bool:
         name: str = base.identity[0]
         room = self.checker.code.sizes.get(name, 0) - size + 1
-        inside = not writes and name != ".text" and room > 0 and scope.lies(rest, 0, room)
-        return inside
+        return not writes and name != ".text" and room > 0 and scope.lies(rest, 0, room)
 
     def _in_stack(self, *_: object) -> bool:
         return False  # only at offsets that are known, which are seen before
@@ -278,7 +286,8 @@ class _FunctionChecker:
 
     def _secrets(self, state: State, instruction: Instruction) -> None:
         """Host addresses are only moved, added to and compared, never stored outside the frame."""
-        first, *rest = instruction.operands or [None]
+        first = instruction.operands[0] if instruction.operands else None
+        rest = instruction.operands[1:]
         if instruction.name not in FOLLOWED and not instruction.name.startswith("cmov"):
             fresh = FRESH.fullmatch(instruction.name) is not None or len(instruction.operands) == 3
             sources = instruction.operands[fresh:]
@@ -294,7 +303,9 @@ class _FunctionChecker:
 
     def _return(self, state: State) -> None:
         values = state.values
-        self._demand(values["rsp"] == self.entry.values["rsp"] and values.get(0) == of("in", "return"), "a strange return")
+        self._demand(
+            values["rsp"] == self.entry.values["rsp"] and values.get(0) == of("in", "return"), "a strange return"
+        )
         if self.unit:
             self._preserves(state)
 
@@ -350,7 +361,7 @@ class _FunctionChecker:
         return self.facts.prove(value, lambda value, _: value == of("context"), self.here[0])
 
     def _switch(self, value: Sum, section: str, start: int) -> None:
-        """The entry that a jump's distance was read from lies in the table, all of whose targets are in this function."""
+        """The entry that a jump's distance was read from lies in the table, whose targets are in this function."""
         entry = next(term for term, _ in value.terms if term.kind == "jump")
         targets = self.checker.code.jumps(section, start)
         count = next((n for n, target in enumerate(targets) if target not in self.flow.blocks), len(targets))
@@ -382,11 +393,9 @@ def _is_unit(value: Sum) -> bool:
 
 def _fields() -> list[tuple[int, int]]:
     """The parts of CONTEXT that units write; x0 is not among them."""
-    found: list[tuple[int, int]] = []
-    for name in WRITABLE:
-        kind, start = CONTEXT.fields[name][:2]  # type: ignore[index]
-        found.append((start + 8 * (name == "x"), start + kind.itemsize))
-    return found
+    fields = cast("dict[str, tuple[np.dtype[np.void], int]]", CONTEXT.fields)
+    places = [(name, fields[name][1], fields[name][0].itemsize) for name in WRITABLE]
+    return [(start + 8 * (name == "x"), start + size) for name, start, size in places]
 
 
 def loaded(address: Sum, instruction: Instruction, size: int) -> Sum:

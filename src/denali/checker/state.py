@@ -136,6 +136,7 @@ class Step:
         return low(value, 8 * size) if size < 8 and not value.count("jump") else value
 
     def set(self, state: State, instruction: Instruction, operand: Operand, value: Sum) -> None:
+        """Give an operand a value."""
         if operand.memory is not None:
             self.store(state, self.address(state, instruction, operand.memory), operand.size, value)
             return
@@ -371,7 +372,7 @@ def _pop(step: Step, state: State, instruction: Instruction, _: Flags | None) ->
 
 
 def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
-    """All registers but those that the called function preserves, and what lies below the stack pointer, are unknown."""
+    """Unknown is then what the called function does not preserve, and what lies below the stack pointer."""
     kept, depth = step.kept(instruction), state.depth
     if depth is None:
         raise Unreadable(instruction, "a call with an unknown stack pointer")
@@ -388,11 +389,13 @@ def _sum(a: Sum, b: Sum, bits: int) -> Sum:
 
 
 ACTIONS: dict[str, Action] = {
-    "mov": _move, "movabs": _move, "movzx": _move, "movsx": _extend, "movsxd": _extend, "lea": _lea, "xchg": _exchange,
+    "mov": _move, "movabs": _move, "movzx": _move, "movsx": _extend, "movsxd": _extend,
+    "lea": _lea, "xchg": _exchange,
     "add": _computed(_sum, flags="partly"), "sub": _subtract, "imul": _multiply,
     "inc": _alone(lambda a: a.plus(1)), "dec": _alone(lambda a: a.plus(-1)), "neg": _alone(lambda a: a.times(MASK)),
     "not": _alone(lambda a: number(-1).minus(a), flags=False),
-    "and": _computed(_and, flags="result"), "or": _computed(_or, flags="result"), "xor": _computed(_xor, flags="result"),
+    "and": _computed(_and, flags="result"), "or": _computed(_or, flags="result"),
+    "xor": _computed(_xor, flags="result"),
     "shr": _computed(_shift_right("shr"), flags="partly"), "sar": _computed(_shift_right("sar"), flags="partly"),
     "shl": _computed(_shift_left, flags="partly"),
     "cmp": _compare, "test": _test, "push": _push, "pop": _pop, "call": _call,
