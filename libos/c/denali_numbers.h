@@ -20,6 +20,7 @@
 #define DENALI_CLOSE 12
 #define DENALI_PEEK 13
 #define DENALI_GATHER 14
+#define DENALI_MARK 15
 #define DENALI_MMU 16
 #define DENALI_BIND 17
 #define DENALI_BINDS 18

@@ -8,7 +8,6 @@ values) for another round to begin: it would have to jump over the gap.
 from __future__ import annotations
 
 import itertools
-
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
