@@ -1,4 +1,4 @@
-"""`denali-py bench`: how fast guests are, and against what."""
+"""`denali-py bench`: how fast guests are, how many fit, and against what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 @click.group()
 def bench() -> None:
-    """Measure guests against native code and other sandboxes."""
+    """Measure guests against native code, other sandboxes, processes and threads."""
 
 
 @bench.command()
@@ -91,3 +91,49 @@ def tlb(as_json: bool, report: Path | None, rounds: int) -> None:
             click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
     if as_json:
         click.echo(json.dumps(results.as_dict()))
+
+
+@bench.command()
+@click.option(
+    "-n", "--count", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000), help="Most guests."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Write density.json and a plot.")
+@click.option("--others/--no-others", default=True, help="Also wasmtime instances, processes and threads.")
+def density(count: int, as_json: bool, report: Path | None, others: bool) -> None:
+    """Count what a guest of a web service costs, from a thousand guests up; each answers an HTTP request.
+
+    \b
+    A guest takes some 4.5 KB; a count for which the host has too little free memory is refused. Others go as far as
+    they get in ten seconds. Exit status 1: a guest did not answer, or a count could not be measured.
+
+    \b
+    denali-py bench density --count 100000
+    denali-py bench density --count 1000000 --no-others --json --report report/ > density.json
+    """
+    from rich.console import Console
+
+    from ..bench import crowds
+    from ..bench import density as measured
+    from ..bench.density_report import Density, plot, show
+    from ._terminal import one_line_errors, spinner
+
+    with one_line_errors(), spinner("translating") as progress:
+        try:
+            result = Density(measured.measure(count, progress))
+        except (measured.TooLittle, RuntimeError) as reason:
+            raise click.ClickException(str(reason)) from None
+        if others:
+            result.others, result.skipped = crowds.measure(count, progress=progress)
+    console = Console(stderr=as_json)
+    show(result, console if console.is_terminal else Console(stderr=as_json, width=140))
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+        (report / "density.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+        try:
+            click.echo(f"plot: {plot(result, report)}", err=True)
+        except ImportError:
+            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
+    sys.exit(0 if all(point.answered == point.guests for point in result.points) else 1)

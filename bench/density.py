@@ -1,0 +1,155 @@
+"""How many guests of a web service fit a host: spawned, each asked once, and what that costs, from a thousand up.
+
+Every count is measured in a process of its own, so that nothing a smaller one left behind is counted. Within it the
+service is translated first; then guests are spawned, and a guest of their own network, the probe, has each of them
+answer an HTTP request. A few are asked once more through the gateway, and what they say is compared word by word.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from denali.kernel.kernel import Kernel
+
+METHOD = (
+    "growth of this process's proportional set (smaps_rollup) and page tables (VmPTE) from before the spawn until all "
+    "have answered, divided by the guests; resident: guests whose first page the host has in memory (mincore)"
+)
+LEAST = 1000
+NEEDED = 6 << 10  # bytes a guest that must be free before a count is begun
+SPARE = 1 << 30  # bytes that are left to others
+PAGE = 4096
+CHECKED = 50  # guests whose whole answer is compared
+REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"
+
+
+class TooLittle(Exception):
+    """The host has not the memory for so many guests; the message has the numbers."""
+
+
+@dataclass(slots=True)
+class Point:
+    """What so many guests cost."""
+
+    guests: int
+    answered: int
+    resident: int
+    parked: int
+    bytes_per_guest: float
+    spawn_ns_per_guest: float
+    answer_all_s: float
+    close_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def counts(most: int) -> list[int]:
+    """A thousand, ten thousand, … and `most`."""
+    found, count = list[int](), LEAST
+    while count < most:
+        found.append(count)
+        count *= 10
+    return [*found, most]
+
+
+def measure(most: int, progress: Callable[[str], None] = lambda _: None) -> list[Point]:
+    """The curve up to `most` guests.
+
+    Raises:
+        TooLittle: the host has not enough memory.
+        RuntimeError: a count failed; says how.
+    """
+    points = list[Point]()
+    for count in counts(most):
+        progress(f"{count:,} guests")
+        _require(count)
+        points.append(_apart(count))
+    return points
+
+
+def available() -> int:
+    """Bytes of memory that the host could still give."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+
+
+def _require(count: int) -> None:
+    needed, free = count * NEEDED + SPARE, available()
+    if free < needed:
+        said = f"{count:,} guests want {needed / 2**30:.1f} GiB of free memory, {free / 2**30:.1f} are there"
+        raise TooLittle(f"{said}: say --count {max((free - SPARE) // NEEDED, 0)} at most")
+
+
+def _apart(count: int) -> Point:
+    """Measure one count in a process of its own."""
+    command = [sys.executable, "-P", "-m", "denali.bench.density", str(count)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or [f"status {result.returncode}"])[-1]
+        raise RuntimeError(f"{count:,} guests: {last}")
+    return Point(**json.loads(result.stdout))
+
+
+def point(count: int) -> Point:
+    """Spawn, have everybody answer, and look, in this process."""
+    from time import perf_counter
+
+    from denali import examples
+    from denali.survey import survey
+    from denali.system import Kernel, load, service
+
+    image = load(Path(examples.__path__[0]) / "hello.py")
+    kernel = Kernel(capacity=count + 2)
+    for one in (image, service("probe")):
+        kernel.prepare(one)
+    first = len(kernel.guests())
+    report = survey(kernel, image, count)
+    _check_words(kernel, first, count)
+    parked = int(kernel.metrics().get("parked", 0))
+    resident = _resident(kernel, first, count)
+    begin = perf_counter()
+    kernel.close()
+    seconds = perf_counter() - begin
+    return Point(
+        *(count, report.answered, resident, parked),
+        *(report.bytes_per_guest, report.spawn_ns_per_guest, report.answer_all_s, seconds),
+    )
+
+
+def _check_words(kernel: Kernel, first: int, count: int) -> None:
+    """Ask some guests through the gateway; each must name itself."""
+    for number in {first, first + count - 1, *random.choices(range(first, first + count), k=CHECKED)}:
+        guest = kernel.guest(number)
+        said = guest.request(REQUEST, timeout=60).partition(b"\r\n\r\n")[2]
+        if said != f"Hello from guest {number} at {guest.address}\n".encode():
+            raise RuntimeError(f"guest {number} said {said!r}")
+
+
+def _resident(kernel: Kernel, first: int, count: int) -> int:
+    """Guests whose first page is in the host's memory."""
+    guests, frames = kernel.tables.guests[first : first + count], kernel.tables.frames
+    start, stop = int(guests["first_frame"].min()), int(guests["first_frame"].max()) + 1
+    found = np.zeros(stop - start, np.uint8)
+    address, size = frames.memory.ctypes.data + start * PAGE, (stop - start) * PAGE
+    mincore = ctypes.CDLL(None, use_errno=True).mincore
+    if mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_void_p(found.ctypes.data)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int((found[guests["first_frame"] - start] & 1).sum())
+
+
+if __name__ == "__main__":
+    print(json.dumps(point(int(sys.argv[1])).as_dict()))
