@@ -50,7 +50,9 @@ class Point:
     parked: int
     bytes_per_guest: float
     spawn_ns_per_guest: float
+    spawn_cpu_ns_per_guest: float
     answer_all_s: float
+    answer_cpu_us_per_guest: float
     close_s: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def point(count: int) -> Point:
     seconds = perf_counter() - begin
     return Point(
         *(count, report.answered, resident, parked),
-        *(report.bytes_per_guest, report.spawn_ns_per_guest, report.answer_all_s, seconds),
+        *(report.bytes_per_guest, report.spawn_ns_per_guest, report.spawn_cpu_ns_per_guest),
+        *(report.answer_all_s, report.answer_cpu_us_per_guest, seconds),
     )
 
 

@@ -35,22 +35,16 @@ class Density:
 
 def show(density: Density, console: Console) -> None:
     """Print the curve, and how far the others went."""
-    columns = (
-        "guests",
-        "answered",
-        "resident",
-        "parked",
-        "bytes a guest",
-        "ns to spawn",
-        "s until all answered",
-        "close",
-    )
+    columns = ("guests", "answered", "resident", "parked", "bytes a guest", "ns to spawn", "… of CPU", "s to answer")
+    columns += ("µs of CPU a guest", "s to close")
     table = Table(*columns, box=None)
     for column in table.columns:
         column.justify = "right"
     for one in density.points:
         numbers = (one.guests, one.answered, one.resident, one.parked, one.bytes_per_guest, one.spawn_ns_per_guest)
-        table.add_row(*(f"{number:,.0f}" for number in numbers), f"{one.answer_all_s:.2f}", f"{one.close_s:.2f}")
+        row = [f"{number:,.0f}" for number in (*numbers, one.spawn_cpu_ns_per_guest)]
+        row += [f"{one.answer_all_s:.2f}", f"{one.answer_cpu_us_per_guest:.1f}", f"{one.close_s:.2f}"]
+        table.add_row(*row)
     console.print(table)
     console.print(f"bytes a guest: {METHOD}", style="dim")
     if density.others:

@@ -12,7 +12,7 @@ from denali.bench import crowds, density
 from denali.bench.density_report import Density, plot
 from denali.commands.bench import bench
 
-POINT = density.Point(1000, 1000, 999, 1, 4096.0, 1000.0, 0.5, 0.1)
+POINT = density.Point(1000, 1000, 999, 1, 4096.0, 1000.0, 900.0, 0.5, 30.0, 0.1)
 
 
 def test_the_counts_are_decades_and_the_last_is_what_was_asked_for() -> None:
