@@ -137,3 +137,28 @@ def density(count: int, as_json: bool, report: Path | None, others: bool) -> Non
     if as_json:
         click.echo(json.dumps(result.as_dict()))
     sys.exit(0 if all(point.answered == point.guests for point in result.points) else 1)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--text", default=100_000, show_default=True, type=click.IntRange(1), help="Bytes of the image's text.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="New images, and reloads.")
+def start(as_json: bool, text: int, rounds: int) -> None:
+    """Say how soon a new image runs its first instruction, what its translation costs, and how fast that reloads.
+
+    \b
+    denali-py bench start
+    denali-py bench start --text 20000 --json
+    """
+    from ..bench.start import measure
+    from ._terminal import one_line_errors, spinner
+
+    with one_line_errors(), spinner("starting") as progress:
+        figures = measure(text, rounds, progress).as_dict()
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        click.echo(f"{name:{width}}  {value:,.2f}" if isinstance(value, float) else f"{name:{width}}  {value:,}")
