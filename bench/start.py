@@ -1,7 +1,7 @@
 """How soon a guest runs: from a new image to its first instruction, to code of either quality, and from the cache.
 
-The image is as large as is asked for: it exits at once, and behind that lies the text of the library's gateway, with its
-symbols, again and again. Random bytes at its end make it new each time. Times are wall clock except where CPU is said.
+The image is as large as is asked for: it exits at once, and behind that lies the text of the library's gateway, with
+its symbols, again and again. Random bytes at its end make it new each time. Times are wall clock unless called CPU.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,15 +18,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elftools.elf.elffile import ELFFile
-
+from . import headers
 from .virtual import REGISTERS
 
 PAGE = 4096
 TEXT_BASE = 0x10000  # where our tools link text
 ADDRESS_LIMIT = 1 << 31  # everything an image maps lies below: addresses fit a host displacement
 FILE_LIMIT = 256 << 20
-_LOAD = "PT_LOAD"
+_LOAD = 1  # type of a program header
+_FUNCTION, _OBJECT = 2, 1  # types of symbols
 REGISTERS_PART = 0x6DE4A110  # type of the program header that says where the registers page lies
 _EXECUTE, _WRITE = 1, 2
 
@@ -179,24 +180,25 @@ def _page_after(address: int) -> int:
 
 
 def _from_elf(content: bytes, name: str) -> Image:
-    elf = _header(content)
-    segments = list(_segments(elf, content))
+    head = _header(content)
+    parts = list(headers.parts(content, head))
+    segments = list(_segments(parts, content))
     read_only, writable = _split(segments)
     ro_start, ro_end = _extent(read_only)
     start = writable[0].start & -PAGE if writable else _page_after(ro_end)
     _, end = _extent(writable) if writable else (start, start)
     data_end = max((s.start + len(s.data) for s in writable), default=start)
-    registers = _registers(elf, start, end)
+    registers = _registers(parts, start, end)
     code = [s for s in read_only if s.executable]
     if not code:
         raise BadImage("no executable segment that is not writable")
     text_start, text_end = _extent(code)
     if text_start % 2:
         raise BadImage(f"text begins at the odd address {text_start:#x}; instructions have even ones")
-    entry = int(elf["e_entry"])
+    entry = head.entry
     if not text_start <= entry < text_end or entry % 2:
         raise BadImage(f"entry {entry:#x} is not in its text [{text_start:#x}, {text_end:#x})")
-    functions, objects = _symbols(elf)
+    functions, objects = _symbols(content, head)
     return Image(
         name=name,
         entry=entry,
@@ -214,38 +216,44 @@ def _from_elf(content: bytes, name: str) -> Image:
     )
 
 
-def _registers(elf: Any, start: int, end: int) -> int:
+def _registers(parts: list[headers.Part], start: int, end: int) -> int:
     """The place that the image wants for its registers page, inside its private part; 0 where it does not say."""
-    for part in elf.iter_segments():
-        if part["p_type"] == REGISTERS_PART:
-            place = int(part["p_vaddr"])
-            if place % 16 or not start <= place <= end - REGISTERS.itemsize:
-                raise BadImage(
-                    f"registers page at {place:#x}: not inside [{start:#x}, {end:#x}), or not a multiple of 16"
-                )
-            return place
+    for part in parts:
+        if part.kind == REGISTERS_PART:
+            if part.start % 16 or not start <= part.start <= end - REGISTERS.itemsize:
+                place = f"registers page at {part.start:#x}"
+                raise BadImage(f"{place}: not inside [{start:#x}, {end:#x}), or not a multiple of 16")
+            return part.start
     return 0
 
 
-def _header(content: bytes) -> Any:
+def _header(content: bytes) -> headers.Header:
     if content[:4] != b"\x7fELF":
         raise BadImage("not an ELF file")
-    elf = ELFFile(io.BytesIO(content))
-    wanted = {"e_machine": "EM_RISCV", "e_type": "ET_EXEC"}
-    if elf.elfclass != 64 or not elf.little_endian or elf["e_machine"] != wanted["e_machine"]:
-        raise BadImage(f"for {elf.get_machine_arch()}, {elf.elfclass} bit; an image is 64-bit little-endian RISC-V")
-    if elf["e_type"] != wanted["e_type"]:
-        raise BadImage(f"{elf['e_type']}: link it as a static executable at a fixed address (-static -no-pie)")
-    if elf["e_phentsize"] != 56 and elf["e_phnum"]:
-        raise BadImage(f"program headers of {elf['e_phentsize']} bytes; ELF64 has 56")
-    return elf
+    head = headers.header(content)
+    if head is None or head.machine != headers.RISCV:
+        raise BadImage(_foreign(content))
+    if head.kind != headers.EXECUTABLE:
+        kind = headers.KINDS.get(head.kind, f"type {head.kind}")
+        raise BadImage(f"{kind}: link it as a static executable at a fixed address (-static -no-pie)")
+    if head.part_size != 56 and head.part_count:
+        raise BadImage(f"program headers of {head.part_size} bytes; ELF64 has 56")
+    return head
 
 
-def _segments(elf: Any, content: bytes) -> Iterator[Segment]:
-    for part in elf.iter_segments():
-        if part["p_type"] != _LOAD or part["p_memsz"] == 0:
+def _foreign(content: bytes) -> str:
+    """What a file for another machine is for."""
+    from elftools.elf.elffile import ELFFile
+
+    elf: Any = ELFFile(io.BytesIO(content))
+    return f"for {elf.get_machine_arch()}, {elf.elfclass} bit; an image is 64-bit little-endian RISC-V"
+
+
+def _segments(parts: list[headers.Part], content: bytes) -> Iterator[Segment]:
+    for part in parts:
+        if part.kind != _LOAD or part.size == 0:
             continue
-        start, size, stored, offset = (int(part[k]) for k in ("p_vaddr", "p_memsz", "p_filesz", "p_offset"))
+        start, size, stored, offset = part.start, part.size, part.stored, part.offset
         if start < PAGE:
             raise BadImage(f"segment at {start:#x}: the first page never belongs to a guest")
         if start + size > ADDRESS_LIMIT:
@@ -254,9 +262,8 @@ def _segments(elf: Any, content: bytes) -> Iterator[Segment]:
             raise BadImage(f"segment at {start:#x} has {stored} bytes in the file but {size} in memory")
         if stored and offset + stored > len(content):
             raise BadImage(f"truncated: segment at {start:#x} ends at byte {offset + stored} of {len(content)}")
-        flags = part["p_flags"]
         data = content[offset : offset + stored]
-        yield Segment(start, size, data, bool(flags & _WRITE), bool(flags & _EXECUTE))
+        yield Segment(start, size, data, bool(part.flags & _WRITE), bool(part.flags & _EXECUTE))
 
 
 def _split(segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
@@ -292,23 +299,23 @@ def _flatten(segments: Iterable[Segment], start: int, end: int) -> bytes:
     return bytes(flat)
 
 
-def _symbols(elf: Any) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
+def _symbols(content: bytes, head: headers.Header) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
     """Functions and objects; a damaged symbol table counts as absent, since it only serves names."""
-    found: dict[str, list[Symbol]] = {"STT_FUNC": [], "STT_OBJECT": []}
+    found: dict[int, list[Symbol]] = {_FUNCTION: [], _OBJECT: []}
     try:
-        table = elf.get_section_by_name(".symtab")
-        for entry in table.iter_symbols() if table is not None else ():
-            kind = found.get(entry["st_info"]["type"])
-            if kind is not None and entry["st_shndx"] != "SHN_UNDEF":
-                kind.append(Symbol(entry.name, int(entry["st_value"]), int(entry["st_size"])))
-    except Exception:
+        for name, kind, value, size in headers.symbols(content, head):
+            if kind in found:
+                found[kind].append(Symbol(name, value, size))
+    except (struct.error, IndexError):
         return (), ()
-    by_address = {kind: tuple(sorted(rows, key=lambda s: (s.start, s.name))) for kind, rows in found.items()}
-    return by_address["STT_FUNC"], by_address["STT_OBJECT"]
+    functions, objects = (tuple(sorted(rows, key=lambda s: (s.start, s.name))) for rows in found.values())
+    return functions, objects
 
 
 def _line_rows(content: bytes) -> Iterator[tuple[int, tuple[int, str, int]]]:
     """The rows of the line table, each with its rank among rows for the same address."""
+    from elftools.elf.elffile import ELFFile
+
     elf: Any = ELFFile(io.BytesIO(content))
     if not elf.has_dwarf_info():
         return
