@@ -113,8 +113,8 @@ class Translated:
 
     def _begin(self, plan: list[list[int]], *, quick: bool) -> None:
         """Install what the cache has of the plan, and have the rest translated: at once badly if need be, then well."""
-        known = [tuple(batch) for batch in plan if not self._given_up("code", *batch)]
-        missing = [batch for batch in known if not self._install_cached(batch)]
+        absent = [tuple(batch) for batch in plan if not self._install_cached(batch)]
+        missing = [batch for batch in absent if not self._given_up("code", *batch)]
         for level in (QUICK, LEVEL) if quick else (LEVEL,):
             self._flights += [_Flight(batch, self._submit(batch, level), level=level) for batch in missing]
         self._parts = len(plan)
