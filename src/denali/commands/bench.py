@@ -141,7 +141,6 @@ def density(count: int, as_json: bool, report: Path | None, others: bool) -> Non
 
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--text", default=100_000, show_default=True, type=click.IntRange(1), help="Bytes of the image's text.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="New images, and reloads.")
 def start(as_json: bool, text: int, rounds: int) -> None:
