@@ -14,22 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from denali.bench.flat import DenaliFlat
+from denali.bench.flat import Denali
 from denali.bench.programs import KERNELS, Broken, Engine, Run, Sample, Unavailable
 from denali.bench.rivals import Native, Qemu, Wasmtime
 
 BASE = "native"
 
 
-def _paged() -> Engine:
-    raise Unavailable("guests cannot turn their virtual MMU on yet")
-
-
 ENGINES: dict[str, Callable[[], Engine]] = {
     BASE: Native,
     "native-march": lambda: Native("-march=native"),
-    "denali-flat": DenaliFlat,
-    "denali-paged": _paged,
+    "denali-flat": Denali,
+    "denali-paged": lambda: Denali("_guest_paged.c", "-DSCATTERED=0"),
+    "denali-scattered": lambda: Denali("_guest_paged.c", "-DSCATTERED=1"),
     "wasmtime": Wasmtime,
     "wasmtime-epoch": lambda: Wasmtime(epochs=True),
     "qemu": Qemu,

@@ -29,17 +29,21 @@ PATIENCE = 60.0  # seconds after which a guest is measured warm or not
 LONGEST = 30.0  # seconds for one call of a kernel
 
 
-class DenaliFlat:
-    """Guests under the kernel, flat memory."""
+class Denali:
+    """Guests under the kernel."""
 
-    def __init__(self) -> None:
-        """Needs a RISC-V compiler; the same as the native one if there is one."""
+    def __init__(self, guest: str = "_guest.c", *flags: str) -> None:
+        """A kernel is called by `guest`, compiled with `flags`.
+
+        Needs a RISC-V compiler; the same as the native one if there is one.
+        """
         from denali.kernel.kernel import Kernel
 
         try:
             self.compiler = "gcc" if cc.FINDERS["gcc"]() else cc.find().name
         except cc.BuildError as error:
             raise Unavailable(str(error)) from None
+        self.guest, self.flags = guest, flags
         before = set(threading.enumerate())
         self.kernel = Kernel()
         (self.loop,) = [t for t in threading.enumerate() if t not in before and t.name == "denali kernel"]
@@ -48,8 +52,8 @@ class DenaliFlat:
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
         """See `Engine`."""
-        sources = [FOLDER / "_guest.c", FOLDER / f"{name}.c"]
-        cc.build(sources, folder / f"{name}.elf", compiler=self.compiler, flags=[*FLAGS, f"-DN={amount}"])
+        sources = [FOLDER / self.guest, FOLDER / f"{name}.c"]
+        cc.build(sources, folder / f"{name}.elf", compiler=self.compiler, flags=[*FLAGS, f"-DN={amount}", *self.flags])
         image, other = Image.load(folder / f"{name}.elf"), self._other(folder)
         self.turn = FIRST_TURN
         memory = image.footprint + STACK

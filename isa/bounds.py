@@ -18,7 +18,6 @@ from .record import Op
 from .units import Block, Located
 from .values import Known, Tracker, signed
 
-SPAN_LIMIT = 1 << 16  # bytes between the ends of a group
 SIZED_BY_RESULT = (Op.LOAD, Op.RESERVE)
 STACK = ("x", 2)
 WRITING = (Op.STORE, Op.ATOMIC, Op.CONDITIONAL)
@@ -45,6 +44,7 @@ class Group:
     high: int
     private: bool
     count: int = 0
+    writes: bool = False
 
     @property
     def span(self) -> int:
@@ -73,18 +73,19 @@ def accesses(block: Block) -> list[Access]:
     return found
 
 
-def plan(block: Block) -> dict[int, tuple[Access, Group]]:
-    """For the pc of every access: the access and the group whose check covers it."""
+def plan(block: Block, largest: int) -> dict[int, tuple[Access, Group]]:
+    """For the pc of every access: the access and the group whose check covers it, of a span up to `largest`."""
     plans: dict[int, tuple[Access, Group]] = {}
     open_groups: dict[object, Group] = {}
     for access in accesses(block):
         low = signed(access.address.distance)
         high = low + access.size
         group = open_groups.get(access.address.base)
-        if group is None or max(high, group.high) - min(low, group.low) > SPAN_LIMIT:
+        if group is None or max(high, group.high) - min(low, group.low) > largest:
             group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base == STACK)
         group.low, group.high = min(low, group.low), max(high, group.high)
         group.private |= access.writes
+        group.writes |= access.writes
         group.count += 1
         plans[access.pc] = access, group
     return plans

@@ -26,9 +26,7 @@ def serve(request: Request) -> Answer:
     if request.kind == "runtime":
         return Answer(compile_object(runtime_text(), level=2), [])
     assert request.image is not None
-    if request.mode is not Mode.FLAT:
-        raise ValueError("code for a virtual MMU is interpreted")
-    translation = translation_of(request.image, request.private_size)
+    translation = translation_of(request.image, request.private_size, request.mode)
     if request.kind == "plan":
         return Answer(b"", batches(request.image, translation.entries()))
     text, entries = translation.module(request.entries)
@@ -37,16 +35,16 @@ def serve(request: Request) -> Answer:
     return Answer(compile_object(text, request.level), [entries])
 
 
-def translation_of(image: Image, private_size: int) -> Translation:
+def translation_of(image: Image, private_size: int, mode: Mode) -> Translation:
     """The analysed image; that of the last request again when it is the same."""
     global _last
-    name = (image.digest, private_size)
+    name = (image.digest, private_size, mode)
     if _last is None or _last[0] != name:
-        _last = (name, Translation(image, private_size))
+        _last = (name, Translation(image, private_size, mode))
     return _last[1]
 
 
-_last: tuple[tuple[str, int], Translation] | None = None
+_last: tuple[tuple[str, int, Mode], Translation] | None = None
 
 
 def batches(image: Image, entries: list[int]) -> list[list[int]]:

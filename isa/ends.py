@@ -96,7 +96,7 @@ class Ends(Strides):
         body.branch(inside, go_on, self._exit(target, dirty), likely=True)
         body.label(go_on)
         body.line(f"store i64 {target}, ptr %ctx_pc{CONTEXT_TAG}")
-        table = body.value(f"inttoptr i64 {self._space('table')} to ptr")
+        table = body.value(f"inttoptr i64 {self.space(self.layout.table)} to ptr")
         slot = body.value(f"getelementptr i8, ptr {table}, i64 {body.value(f'shl i64 {offset}, 2')}")
         return body.value(f"load ptr, ptr {slot}")
 

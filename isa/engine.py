@@ -136,8 +136,8 @@ class Space:
     def translate(self, progress: Progress | None = None, *, wait: bool = True) -> None:
         """Translate the whole image for flat memory, from the cache or by the workers.
 
-        A part that cannot be translated is noted in the log and interpreted, also at later starts. So is everything
-        while a guest's virtual MMU is on.
+        A part that cannot be translated is noted in the log and interpreted, also at later starts. Code for
+        guests that turn their virtual MMU on is made when the first of them has become hot somewhere.
 
         Args:
             progress: called with the number of finished and of all parts.
@@ -175,6 +175,10 @@ class Space:
             wanted = int(self.ring[index % RING])
             if not wanted & 1:
                 self.flat.want(wanted)
+            elif self.paged.begun:
+                self.paged.want(wanted - 1)
+            else:
+                self.paged.translate(wait=False)
         self._seen = count
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .context import CONTEXT
+from .context import CONTEXT, Mode
 from .emit import Body, Value, field_offset, space_field
 from .fuel import checkpoints
 from .image import Image
@@ -36,6 +36,12 @@ class Layout:
     private_size: int
     known: frozenset[int]  # entries of the units in this module
     calls: Calls
+    mode: Mode = Mode.FLAT
+
+    @property
+    def table(self) -> str:
+        """The field of SPACE that finds the units of this mode."""
+        return "table" if self.mode is Mode.FLAT else "paged_table"
 
     def private(self, low: int, high: int) -> bool:
         """Whether guest addresses [low, high) are private memory."""
@@ -67,7 +73,7 @@ class TaggedBody(Body):
 
     def call(self, declaration: str, arguments: str, attributes: str = "") -> Value:
         """Call what is declared."""
-        if "@denali_" not in declaration:
+        if "@denali_" not in declaration or declaration.startswith("preserve_mostcc"):
             return super().call(declaration, arguments, attributes)
         self.declared.add(declaration)
         text = f"call x86_regcallcc {declaration[: declaration.index('(')]}({arguments})"
@@ -117,7 +123,7 @@ class Frame:
         """A ptr to a field of CONTEXT."""
         return self.body.value(f"getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
 
-    def _space(self, name: str) -> Value:
+    def space(self, name: str) -> Value:
         """A 64-bit field of the space, which never changes."""
         space = self.body.value(f"load ptr, ptr {self._context('space')}, !invariant.load !15")
         return self.body.value(f"load i64, ptr {space_field(self.body, space, name)}, !invariant.load !15")
@@ -219,7 +225,7 @@ class Frame:
             value = self._canonical(value)
         self.body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
 
-    def _exit_here(self) -> str:
+    def exit_here(self) -> str:
         """Leave before the current instruction, which the interpreter executes."""
         return self._exit(self.here.pc, self._dirty_now(), back=self.remaining)
 

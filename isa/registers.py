@@ -17,11 +17,14 @@ RESULT = "{ " + ", ".join(["i64"] * 11) + " }"
 SLOT_SET = frozenset(SLOTS)
 CONTEXT_TAG = ", !tbaa !12"
 GUEST_TAG = ", !tbaa !13"
+TLB_TAG = ", !tbaa !21"
 TAGS = """!10 = !{!"denali"}
 !11 = !{!"memory of the guest", !10, i64 0}
 !14 = !{!"its context", !10, i64 0}
 !12 = !{!14, !14, i64 0}
 !13 = !{!11, !11, i64 0}
+!20 = !{!"its bindings", !10, i64 0}
+!21 = !{!20, !20, i64 0}
 """
 POINTER = f"ptr noundef nonnull align 8 dereferenceable({CONTEXT.itemsize}) %ctx"
 PARAMETERS = ", ".join(["i64 %in1", POINTER, *(f"i64 %in{number}" for number in CARRIED)])

@@ -256,18 +256,18 @@ class Strides(Accesses):
         way = body.value(f"mul i64 {body.value(f'sub i64 {self.trips}, 1')}, {size}")
         lowest = body.value(f"sub i64 {begin}, {way}") if falls else begin
         extent = body.value(f"add i64 {way}, {group.span}")
-        private = self._region(lowest, extent, image.private_start, self.layout.private_size)
-        distance = body.value(f"add i64 {begin}, {self.layout.displacement}")
-        self.places[group.first] = body.value(f"getelementptr i8, ptr %ctx, i64 {distance}")
+        home = self.memory.home(begin)
+        private = self._region(lowest, extent, home.start, home.size)
+        self.places[group.first] = home.place
         if group.private:
             return [*conditions, private]
-        shared = self._region(lowest, extent, image.ro_start, len(image.read_only))
-        moved = body.value(f"add i64 {self._space('read_only')}, {body.value(f'sub i64 {begin}, {image.ro_start}')}")
+        shared = self._region(lowest, extent, str(image.ro_start), str(len(image.read_only)))
+        moved = body.value(f"add i64 {self.space('read_only')}, {body.value(f'sub i64 {begin}, {image.ro_start}')}")
         other = body.value(f"inttoptr i64 {moved} to ptr")
         self.places[group.first] = body.value(f"select i1 {private}, ptr {self.places[group.first]}, ptr {other}")
         return [*conditions, body.value(f"or i1 {private}, {shared}")]
 
-    def _region(self, lowest: Value, extent: Value, start: int, size: int) -> Value:
+    def _region(self, lowest: Value, extent: Value, start: Value, size: Value) -> Value:
         """Whether `extent` bytes from `lowest` lie in a region."""
         body = self.body
         room, offset = body.value(f"sub i64 {size}, {extent}"), body.value(f"sub i64 {lowest}, {start}")

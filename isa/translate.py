@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .context import TLB, Mode
 from .emit import module_text
 from .image import Image
 from .liveness import Calls
@@ -26,14 +27,15 @@ SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number
 declare i64 @denali_service(ptr, i64, i64, i64)
 """
 SMALL = 1000  # instructions
-METADATA = TAGS + "!15 = !{}\n" + SPARSE_METADATA
+METADATA = TAGS + f"!15 = !{{}}\n!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n" + SPARSE_METADATA
 
 
 class Translation:
     """The translation of one image for one size of private memory; makes the text of modules."""
 
-    def __init__(self, image: Image, private_size: int) -> None:
+    def __init__(self, image: Image, private_size: int, mode: Mode = Mode.FLAT) -> None:
         """Find the functions of `image`."""
+        self.mode = mode
         self.program = Program(image)
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
@@ -56,7 +58,7 @@ class Translation:
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
         found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
-        layout = Layout(self.image, self.private_size, frozenset(found), self.calls)
+        layout = Layout(self.image, self.private_size, frozenset(found), self.calls, self.mode)
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}

@@ -44,6 +44,7 @@ class Unit(Ends):
         for name in ("pc", "fuel"):
             body.line(f"%ctx_{name} = getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
         self.registers.prologue()
+        self._begin_accesses()
         self._set_fuel(body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}"))
         if any(block.kind in LEAVING for block in self.blocks):
             self._check_stack()
@@ -195,7 +196,7 @@ class Unit(Ends):
         self.status = body.value(f"load i32, ptr {self._context('status')}{CONTEXT_TAG}")
         self._set_fuel(body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}"))
         trapped, go_on = body.value(f"icmp eq i32 {self.status}, {Status.TRAP.value}"), body.name("served")
-        body.branch(trapped, self._exit_here(), go_on, likely=False)
+        body.branch(trapped, self.exit_here(), go_on, likely=False)
         body.label(go_on)
         return result
 

@@ -27,7 +27,7 @@ from denali.isa.reference import NO_RESERVATION, Machine, Memory
 from denali.isa.virtual import Service
 
 ENGINES = ("reference", "interpreter", "translated")
-PAGED = tuple(f"{engine}-{memory}" for engine in ENGINES[:2] for memory in MEMORIES)  # with the virtual MMU on
+PAGED = tuple(f"{engine}-{memory}" for engine in ENGINES for memory in MEMORIES)  # with the virtual MMU on
 ALL = (*ENGINES, *PAGED)
 SP, TP = 2, 4
 

@@ -99,16 +99,16 @@ def census(program: shaped.Program) -> tuple[Counter[str], Machine]:
     return counted, machine
 
 
-def check_stops(seed: int, cuts: int = CUTS) -> None:
+def check_stops(seed: int, cuts: int = CUTS, engines: Sequence[str] = ENGINES) -> None:
     program = shaped.make(seed)
     length = ENOUGH - finished("interpreter", program).fuel
     generator = random.Random(seed)
     fuels = sorted({length, length + 1, 1, *(generator.randrange(length) for _ in range(cuts))})
     states: dict[str, list[Outcome]] = {}
-    for engine in ENGINES:
+    for engine in engines:
         with guests(engine, program.image, private_size=program.private_size) as start:
             states[engine] = [start(Start(), fuel) for fuel in fuels]
-    for engine in ENGINES[1:]:
+    for engine in engines[1:]:
         for fuel, a, b in zip(fuels, states["reference"], states[engine], strict=True):
             assert not a.differences(b), f"seed {seed}, reference and {engine} at fuel {fuel}:\n{a.differences(b)}"
 
@@ -147,6 +147,11 @@ def test_many_random_programs_leave_what_they_leave_on_qemu_in_every_mode_of_mem
 @pytest.mark.parametrize("seed", range(8))
 def test_a_random_program_stops_in_the_same_state_whatever_its_fuel(seed: int) -> None:
     check_stops(seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_program_stops_in_the_same_state_with_its_pages_bound_one_by_one(seed: int) -> None:
+    check_stops(seed, 10, (ENGINES[0], *PAGED))
 
 
 @pytest.mark.parametrize("seed", range(2))
