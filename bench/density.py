@@ -14,6 +14,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ LEAST = 1000
 NEEDED = 6 << 10  # bytes a guest that must be free before a count is begun
 SPARE = 1 << 30  # bytes that are left to others
 PAGE = 4096
+BATCH = 10_000  # guests that are parked between two looks of the kernel at the others
 CHECKED = 50  # guests whose whole answer is compared
 REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"
 
@@ -54,6 +56,9 @@ class Point:
     answer_all_s: float
     answer_cpu_us_per_guest: float
     close_s: float
+    later_parked: int | None = None  # when all were to be parked afterwards: how many were
+    parked_bytes_per_guest: float | None = None  # ... and what each of all guests takes then
+    park_us_per_guest: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -69,8 +74,8 @@ def counts(most: int) -> list[int]:
     return [*found, most]
 
 
-def measure(most: int, progress: Callable[[str], None] = lambda _: None) -> list[Point]:
-    """The curve up to `most` guests.
+def measure(most: int, progress: Callable[[str], None] = lambda _: None, *, park: bool = False) -> list[Point]:
+    """The curve up to `most` guests; `park` them too, when they have answered.
 
     Raises:
         TooLittle: the host has not enough memory.
@@ -80,7 +85,7 @@ def measure(most: int, progress: Callable[[str], None] = lambda _: None) -> list
     for count in counts(most):
         progress(f"{count:,} guests")
         _require(count)
-        points.append(_apart(count))
+        points.append(_apart(count, park=park))
     return points
 
 
@@ -97,9 +102,9 @@ def _require(count: int) -> None:
         raise TooLittle(f"{said}: say --count {max((free - SPARE) // NEEDED, 0)} at most")
 
 
-def _apart(count: int) -> Point:
+def _apart(count: int, *, park: bool) -> Point:
     """Measure one count in a process of its own."""
-    command = [sys.executable, "-P", "-m", "denali.bench.density", str(count)]
+    command = [sys.executable, "-P", "-m", "denali.bench.density", str(count), *["park"] * park]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         last = (result.stderr.strip().splitlines() or [f"status {result.returncode}"])[-1]
@@ -107,33 +112,46 @@ def _apart(count: int) -> Point:
     return Point(**json.loads(result.stdout))
 
 
-def point(count: int) -> Point:
+def point(count: int, *, park: bool = False) -> Point:
     """Spawn, have everybody answer, and look, in this process."""
-    from time import perf_counter
-
     from denali import examples
     from denali.kernel.records import State
-    from denali.survey import survey
+    from denali.survey import footprint, survey
     from denali.system import Kernel, load, service
 
     image = load(Path(examples.__path__[0]) / "hello.py")
     kernel = Kernel(capacity=count + 3)  # the probe, and the guest that is warmed
     for one in (image, service("probe")):
         kernel.prepare(one)
+    before = footprint()
     report = survey(kernel, image, count)
     states = kernel.tables.guests["state"]
     first = int(np.flatnonzero((states >= State.HELD) & (states <= State.IDLE))[-count])  # the probe is over
     _check_words(kernel, first, count)
     parked = int(kernel.metrics().get("parked", 0))
     resident = _resident(kernel, first, count)
-    begin = perf_counter()
+    later = _park(kernel, first, count, before) if park else (None, None, None)
+    begin = time.perf_counter()
     kernel.close()
-    seconds = perf_counter() - begin
+    seconds = time.perf_counter() - begin
     return Point(
         *(count, report.answered, resident, parked),
         *(report.bytes_per_guest, report.spawn_ns_per_guest, report.spawn_cpu_ns_per_guest),
         *(report.answer_all_s, report.answer_cpu_us_per_guest, seconds),
+        *later,
     )
+
+
+def _park(kernel: Kernel, first: int, count: int, before: int) -> tuple[int, float, float]:
+    """Park everybody, and have some answer again: how many were parked, bytes of each of all then, µs it took."""
+    from denali.survey import footprint
+
+    begin, parked = time.perf_counter_ns(), 0
+    for at in range(first, first + count, BATCH):
+        parked += kernel.park(*(kernel.guest(number) for number in range(at, min(at + BATCH, first + count))))
+    took, grown = time.perf_counter_ns() - begin, footprint() - before
+    _check_words(kernel, first, count)
+    return parked, grown / count, took / count / 1000
 
 
 def _check_words(kernel: Kernel, first: int, count: int) -> None:
@@ -158,4 +176,4 @@ def _resident(kernel: Kernel, first: int, count: int) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(point(int(sys.argv[1])).as_dict()))
+    print(json.dumps(point(int(sys.argv[1]), park="park" in sys.argv).as_dict()))

@@ -46,6 +46,10 @@ def show(density: Density, console: Console) -> None:
         row += [f"{one.answer_all_s:.2f}", f"{one.answer_cpu_us_per_guest:.1f}", f"{one.close_s:.2f}"]
         table.add_row(*row)
     console.print(table)
+    for one in density.points:
+        if one.later_parked is not None:
+            said = f"{one.later_parked:,} of {one.guests:,} then parked, {one.park_us_per_guest:.1f} µs each"
+            console.print(f"{said}: {one.parked_bytes_per_guest:,.0f} bytes a guest", highlight=False)
     console.print(f"bytes a guest: {METHOD}", style="dim")
     if density.others:
         console.print(_others(density.others))

@@ -22,9 +22,11 @@ def test_the_counts_are_decades_and_the_last_is_what_was_asked_for() -> None:
 
 
 def test_every_guest_of_a_count_is_resident_and_has_answered() -> None:
-    one = density.point(200)
+    one = density.point(200, park=True)
     assert (one.guests, one.answered, one.resident, one.parked) == (200, 200, 200, 0)
     assert one.bytes_per_guest > 4096
+    assert one.later_parked is not None
+    assert one.later_parked > 0
 
 
 def test_a_count_that_the_host_cannot_hold_is_refused_with_the_number_that_it_can(

@@ -100,7 +100,8 @@ def tlb(as_json: bool, report: Path | None, rounds: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Write density.json and a plot.")
 @click.option("--others/--no-others", default=True, help="Also wasmtime instances, processes and threads.")
-def density(count: int, as_json: bool, report: Path | None, others: bool) -> None:
+@click.option("--park", is_flag=True, help="Park all when they have answered, and say what each takes then.")
+def density(count: int, as_json: bool, report: Path | None, others: bool, park: bool) -> None:
     """Count what a guest of a web service costs, from a thousand guests up; each answers an HTTP request.
 
     \b
@@ -120,7 +121,7 @@ def density(count: int, as_json: bool, report: Path | None, others: bool) -> Non
 
     with one_line_errors(), spinner("translating") as progress:
         try:
-            result = Density(measured.measure(count, progress))
+            result = Density(measured.measure(count, progress, park=park))
         except (measured.TooLittle, RuntimeError) as reason:
             raise click.ClickException(str(reason)) from None
         if others:
