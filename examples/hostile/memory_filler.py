@@ -9,7 +9,7 @@ first = np.zeros(1, np.int64)
 
 def main() -> None:
     """Write upwards until something stops it."""
-    here = unsafe.address_of(first)
+    here = unsafe.address_of(first) & -4096
     while True:
         unsafe.store(here, -1)
         here += 8
