@@ -15,7 +15,7 @@ from denali.tlb.frames import FRAME
 from . import faults, life, verbs
 from .births import Births
 from .console import BYTES as _BYTES
-from .guest import Birth, Ending
+from .guest import Ending
 from .records import NOBODY, End
 from .tables import Tables
 from .template import Frozen, freeze
@@ -106,16 +106,17 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
         value,
         pc,
         said,
-        interrupted=_interrupted(tables, birth, record),
+        interrupted=_interrupted(tables, record),
         caller=int(context["x"][1]),
     )
 
 
-def _interrupted(tables: Tables, birth: Birth, record: Any) -> int | None:
+def _interrupted(tables: Tables, record: Any) -> int | None:
     """Where a guest that is inside its event handler came from."""
     if not record["handling"]:
         return None
-    page = registers_record(tables.frames.memory, int(record["first_frame"]) * FRAME, birth.private_size)
+    offset = int(record["registers"]) - int(tables.frames.record["base"][0])
+    page = registers_record(tables.frames.memory, offset)
     return int(page["saved_pc"])
 
 

@@ -87,10 +87,9 @@ def context_record(memory: np.ndarray, offset: int) -> Any:
     return memory[offset : offset + CONTEXT_SIZE].view(CONTEXT)[0]
 
 
-def registers_record(memory: np.ndarray, offset: int, private_size: int) -> Any:
-    """The registers page of the guest whose run starts at `offset` of the pool, for Python."""
-    start = offset + CONTEXT_SIZE + private_size - REGISTERS_SIZE
-    return memory[start : start + REGISTERS_SIZE].view(REGISTERS)[0]
+def registers_record(memory: np.ndarray, offset: int) -> Any:
+    """The registers page that lies at `offset` of the pool, for Python."""
+    return memory[offset : offset + REGISTERS_SIZE].view(REGISTERS)[0]
 
 
 def locate(memory: np.ndarray, offset: int, private_start: int, address: int, count: int, private_size: int) -> Any:
