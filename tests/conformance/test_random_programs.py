@@ -167,7 +167,7 @@ def test_ten_million_random_instructions_leave_what_they_leave_on_qemu(capsys: p
         program = of_length(10_000 + programs, PROGRAM)
         retired += check_against_qemu(program, ENGINES[1:])
         counted, machine = census(program)
-        wrong = apart(machine.memory.private, linux_output(program.elf))
+        wrong = apart(bytes(machine.memory.private), linux_output(program.elf))
         assert not wrong, f"{program.image.name}, {ENGINES[0]} and qemu differ:\n{wrong}"
         executed += counted
         static, programs = static + len(program.random_words()), programs + 1

@@ -13,17 +13,21 @@ from denali.isa.decode import BY_NAME, DEFINITIONS, decode
 from denali.isa.directives import DIRECTIVES
 from denali.isa.disassembler import disassemble, listing
 from denali.isa.image import Image
+from denali.isa.instruction import Instruction
 from denali.isa.names import F_NAMES, X_NAMES
 from denali.isa.pseudo import PSEUDOS
 from denali.isa.reference import Machine
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HALVES = st.integers(0, (1 << 16) - 1).map(lambda half: half.to_bytes(2, "little"))
-ACCEPTED = st.builds(
-    lambda one, noise: ((noise & ~one.mask | one.match) & (1 << 8 * one.length) - 1).to_bytes(one.length, "little"),
-    st.sampled_from(DEFINITIONS),
-    st.integers(0, (1 << 32) - 1),
-)
+
+
+def accepted(one: Instruction, noise: int) -> bytes:
+    """An encoding of a definition, its operands taken from noise."""
+    return ((noise & ~one.mask | one.match) & (1 << 8 * one.length) - 1).to_bytes(one.length, "little")
+
+
+ACCEPTED = st.builds(accepted, st.sampled_from(DEFINITIONS), st.integers(0, (1 << 32) - 1))
 CODE = st.lists(HALVES | ACCEPTED, min_size=1, max_size=40).map(b"".join)
 
 

@@ -212,10 +212,20 @@ MARKS = [
     1 << 63,
     WORD,
 ]
+
+
+def moved(mark: int, off: int) -> int:
+    return (mark + off) % WORD
+
+
+def named(frame: int, low: int) -> int:
+    return FRAMES_AT + 4096 * frame + low
+
+
 NUMBERS = st.one_of(
-    st.builds(lambda mark, off: (mark + off) % WORD, st.sampled_from(MARKS), st.integers(-64, 4200)),
+    st.builds(moved, st.sampled_from(MARKS), st.integers(-64, 4200)),
     st.integers(0, 300),
-    st.builds(lambda frame, low: FRAMES_AT + 4096 * frame + low, st.integers(0, 300), st.integers(0, 7)),
+    st.builds(named, st.integers(0, 300), st.integers(0, 7)),
     st.integers(0, WORD - 1),
 )
 MEMORY_SERVICES = [service for service in Service if Service.MMU <= service <= Service.ATTACH]
@@ -231,7 +241,7 @@ def test_any_arguments_are_served_or_refused_and_the_laws_hold(
     image = program(DATA + (ON if on else "") + FOUR + ASK.format(name=service.name.lower()))
     place = image.private_start + 2 * 4096 + 16 + 512
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(NUMBERS, NUMBERS)
     def hold(a: int, b: int) -> None:
         (guest,) = kernel.spawn(image, start=False)

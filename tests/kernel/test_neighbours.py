@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End
 
@@ -53,7 +54,7 @@ again:  v.clock a0, zero, zero
 
 def mix(kernel: Kernel, count: int) -> None:
     """`count` hostile guests among as many good ones: all good ones finish their work unharmed."""
-    good, hostile = [], []
+    good, hostile = list[Guest](), list[Guest]()
     for index in range(count):
         hostile += kernel.spawn(program(HOSTILE[index % len(HOSTILE)]), memory=16384, turn=20_000)
         good += kernel.spawn(program(WORKER), memory=8192)

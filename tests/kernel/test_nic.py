@@ -128,7 +128,7 @@ def test_a_false_source_address_ends_its_sender(kernel: Kernel, byte: int) -> No
 
 
 # Bytes of a frame that differ from a right IPv4 header of 20 bytes and 50 bytes of packet, and the frame's length.
-LIES = [
+LIES: list[tuple[dict[int, int], int]] = [
     ({26: 11}, 64),  # from somebody else
     ({14: 0x55}, 64),  # not version 4
     ({14: 0x44}, 64),  # a header of 16 bytes

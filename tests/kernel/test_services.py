@@ -41,12 +41,20 @@ ENDS_THE_TURN_OR_THE_LIFE = (
 IMAGE = program(ASK.format(name="console"))
 
 
+def moved(mark: int, off: int) -> int:
+    return (mark + off) % WORD
+
+
+def joined(high: int, low: int) -> int:
+    return (high << 32 | low) % WORD
+
+
 def edges() -> st.SearchStrategy[int]:
     """Numbers at and around the edges of everything, and any others."""
     size = 4096 * 3 - 600
     marks = [0, IMAGE.ro_start, IMAGE.ro_end, IMAGE.private_start, IMAGE.private_start + size, 1 << 31, 1 << 63, WORD]
-    near = st.builds(lambda mark, off: (mark + off) % WORD, st.sampled_from(marks), st.integers(-1600, 1600))
-    halves = st.builds(lambda high, low: (high << 32 | low) % WORD, st.integers(0, 1600), near)
+    near = st.builds(moved, st.sampled_from(marks), st.integers(-1600, 1600))
+    halves = st.builds(joined, st.integers(0, 1600), near)
     return st.one_of(near, halves, st.integers(0, 2000), st.integers(0, WORD - 1))
 
 
@@ -74,7 +82,7 @@ def test_an_argument_fits_or_is_refused(make_kernel: Callable[..., Kernel], serv
     (witness,) = kernel.spawn(program(SLEEPER), memory=MEMORY)
     before = witness.read_memory(witness.image.private_start, witness.memory - 128)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(edges(), edges())
     def hold(a: int, b: int) -> None:
         end, status, message, size = ask(kernel, service, a, b)

@@ -101,7 +101,9 @@ def test_by_the_virtual_clock_a_day_passes_at_once_and_nobody_wakes_early(make_k
     began = time.monotonic()
     seen = [guest.exit_status for guest in nap(kernel, until)]
     assert time.monotonic() - began < 20
-    assert all(0 <= saw - wanted < 1000 for saw, wanted in zip(seen, until, strict=True) if wanted > 1000)
+    assert all(
+        saw is not None and 0 <= saw - wanted < 1000 for saw, wanted in zip(seen, until, strict=True) if wanted > 1000
+    )
 
 
 def test_by_the_real_clock_a_sleeper_wakes_in_time(kernel: Kernel) -> None:

@@ -14,9 +14,9 @@ from denali.isa.encoding import encode
 from denali.isa.image import PAGE, TEXT_BASE, Image, Symbol
 
 RA, SP = 1, 2
-SAVED = (8, 9, 18, 19, 20, 21, 22)  # s0..s6: four slots of the convention and some that are none
+SAVED: tuple[int, ...] = (8, 9, 18, 19, 20, 21, 22)  # s0..s6: four slots of the convention and some that are none
 FREE = (5, 6, 7, 10, 11, 12, 13, 14, 15, 28, 29)
-COUNTERS = (23, 24, 25)  # s7..s9: of loops, never written otherwise
+COUNTERS: tuple[int, ...] = (23, 24, 25)  # s7..s9: of loops, never written otherwise
 DATA, TABLE = 26, 27  # s10 points into private memory, s11 at read-only bytes
 FRAME = 96
 REGISTER = (
@@ -100,11 +100,12 @@ class Program:
 
     def _start(self) -> None:
         """Point at the data, call the first function for ever."""
-        self.words += [
-            lambda pc, labels: encode(BY_NAME["lui"], {"rd": DATA, "imm": high(self._data())}),
-            lambda pc, labels: encode(BY_NAME["lui"], {"rd": TABLE, "imm": high(self._end())}),
-            lambda pc, labels: encode(BY_NAME["addi"], {"rd": TABLE, "rs1": TABLE, "imm": low(self._end())}),
+        later: list[Word] = [
+            lambda _pc, _labels: encode(BY_NAME["lui"], {"rd": DATA, "imm": high(self._data())}),
+            lambda _pc, _labels: encode(BY_NAME["lui"], {"rd": TABLE, "imm": high(self._end())}),
+            lambda _pc, _labels: encode(BY_NAME["addi"], {"rd": TABLE, "rs1": TABLE, "imm": low(self._end())}),
         ]
+        self.words += later
         self.mark("again")
         self.jump("jal", "f0", "imm", rd=RA)
         self.emit("addi", rd=8, rs1=8, imm=1)
@@ -121,7 +122,7 @@ class Program:
         source = self.source
         self.mark(f"f{number}")
         leaf = number == self.functions - 1 and source.random() < 0.7
-        saved = source.sample(SAVED, source.randrange(0, 5)) + list(COUNTERS)
+        saved: list[int] = source.sample(SAVED, source.randrange(0, 5)) + list(COUNTERS)
         if not leaf:
             early = self.label()
             if source.random() < 0.5:

@@ -39,7 +39,7 @@ def unit(body: str) -> str:
 
 def result(first: str, values: dict[int, str]) -> str:
     """`ret` of slots; those not named are poison."""
-    lines, last = [], "poison"
+    lines, last = list[str](), "poison"
     for slot, value in {0: first, **values}.items():
         lines.append(f"  %r{slot} = insertvalue {TYPE} {last}, i64 {value}, {slot}")
         last = f"%r{slot}"

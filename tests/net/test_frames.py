@@ -45,12 +45,12 @@ def addressed(frame: bytes) -> bytes:
 
 def sealed(frame: bytes) -> bytes:
     """The frame with right checksums of IPv4 and TCP (for a header without options)."""
-    frame = bytearray(addressed(frame))
-    segment = frame[34 : 14 + int.from_bytes(frame[16:18], "big")]
+    whole = bytearray(addressed(frame))
+    segment = whole[34 : 14 + int.from_bytes(whole[16:18], "big")]
     segment[16:18] = b"\0\0"
-    pseudo = bytes(frame[26:34]) + b"\0\6" + len(segment).to_bytes(2, "big")
-    frame[50:52] = (0xFFFF - summed(pseudo + bytes(segment))).to_bytes(2, "big")
-    return bytes(frame)
+    pseudo = bytes(whole[26:34]) + b"\0\6" + len(segment).to_bytes(2, "big")
+    whole[50:52] = (0xFFFF - summed(pseudo + bytes(segment))).to_bytes(2, "big")
+    return bytes(whole)
 
 
 @pytest.fixture

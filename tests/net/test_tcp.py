@@ -45,7 +45,7 @@ class Talker:
 
 
 def pair(world: World, one: bytes, other: bytes, **sizes: int) -> tuple[Talker, Talker]:
-    client, server = world.guest(1, **sizes), world.guest(2, **sizes)
+    client, server = world.guest(1, None, **sizes), world.guest(2, None, **sizes)
     asking, answering = Talker(client, one), Talker(server, other)
     server.do(server.tcp.listen, 80)
     c = client.do(client.tcp.connect, server.address(), 80)

@@ -61,7 +61,7 @@ class Guest(fake.Machine):
         self.service = modules[8] if service else None
         self.network = world.carry
         self.turn: Callable[[int], object] = lambda c: None
-        self.main: Callable[[], object] = self.service.main if service else self.loop
+        self.main: Callable[[], object] = self.service.main if self.service else self.loop
         self.wake = 0
         self.status: int | None = None
 

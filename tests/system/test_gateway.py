@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import socket
@@ -94,3 +95,24 @@ def test_one_listening_socket_serves_all_guests(site: Site) -> None:
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{site.port:04X}")]
     assert len(listening) == 1
+
+
+def other_address() -> str | None:
+    """An IPv4 address of this host that is not loopback; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return probe.getsockname()[0]
+
+
+def test_the_world_beyond_loopback_is_not_let_in(site: Site) -> None:
+    address = other_address()
+    if address is None or address.startswith("127."):
+        pytest.skip("this host has no address but loopback")
+    heard = b""
+    with contextlib.suppress(OSError), socket.create_connection((address, site.port), timeout=2) as stream:
+        stream.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+        heard = stream.recv(1)
+    assert heard == b""

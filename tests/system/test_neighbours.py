@@ -50,7 +50,7 @@ def test_a_hostile_service_harms_only_itself(name: str, kernel: Kernel, examples
         for villain in villains:
             message = villain.message or ""
             assert message.startswith(f"guest {villain.number} ({name}): ")
-            assert STOPPED[name] in message
+            assert str(STOPPED[name]) in message
     for neighbour in neighbours:
         assert_answers(neighbour)
     kernel.kill(*villains)

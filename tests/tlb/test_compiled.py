@@ -76,7 +76,11 @@ def test_an_edit_of_any_file_of_native_functions_makes_a_new_object(monkeypatch:
     names = {compiled.stamp()}
     for file in files:
         compiled.stamp.cache_clear()
-        monkeypatch.setattr(Path, "read_bytes", lambda path, file=file: read(path) + b"#" * (path == file))
+
+        def edited(path: Path, file: Path = file) -> bytes:
+            return read(path) + b"#" * (path == file)
+
+        monkeypatch.setattr(Path, "read_bytes", edited)
         names.add(compiled.stamp())
     compiled.stamp.cache_clear()
     assert len(names) == 1 + len(files)
