@@ -15,7 +15,7 @@ from denali.tlb.frames import FRAME
 from . import faults, life, verbs
 from .births import Births
 from .console import BYTES as _BYTES
-from .guest import Ending
+from .guest import Birth, Ending
 from .records import NOBODY, End
 from .tables import Tables
 from .template import Frozen, freeze
