@@ -1,3 +1,4 @@
+# pyright: basic, reportDeprecated=false
 """Definitions with one mistake in them, to see whether the tests notice.
 
 A mutant is an instruction with one recorded step changed: another operator, arguments swapped, a constant off by a

@@ -1,3 +1,4 @@
+# pyright: basic, reportUnusedExpression=false, reportMissingImports=false, reportArgumentType=false
 """A mistake in a definition is noticed: in any step of any instruction, by the tests that run every day.
 
 Those are asked as they stand: the cases of `test_streams.py` that hold the instruction, its random rows, the random

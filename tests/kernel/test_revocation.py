@@ -23,7 +23,7 @@ COMPLY = """
         sd a0, 56(tp)
         j sleep
 handler:ld t0, 72(tp)
-        li t1, 64 + 16
+        li t1, 80
         bne t0, t1, done
         ld t1, 88(tp)
         {less}
@@ -31,7 +31,7 @@ handler:ld t0, 72(tp)
         sd t2, 8(s1)
 done:   v.return zero, zero, zero
 """
-COMPLY = COMPLY.replace("64 + 16", str(64 + 16))
+
 ANSWERS = 2 * 4096 + 16 + 512 + 16
 
 

@@ -1,3 +1,4 @@
+# pyright: basic
 """The examples about memory, as guests of the kernel and as ordinary Python; page tables against a dictionary."""
 
 from __future__ import annotations
