@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
 """The machine code of translations is confined, as an independent checker finds; it catches mutated translators."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from mutants import Mutant, mutants, mutated
+from careless import Mutant, mutants, mutated
 from native.programs import Program
 
 from denali import checker

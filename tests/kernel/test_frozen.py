@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ j sleep
 """
 
 
-def seen(guests: list[Guest]) -> list[list[int]]:
+def seen(guests: Sequence[Guest]) -> list[list[int]]:
     while any(guest.state is not State.IDLE for guest in guests):
         pass
     return [np.frombuffer(guest.read_memory(guest.image.private_start, 48), np.int64).tolist() for guest in guests]

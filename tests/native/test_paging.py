@@ -1,3 +1,4 @@
+# pyright: basic
 """The virtual MMU: what an entry allows, what it does not, and when a change of entries takes effect."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -25,7 +26,7 @@ needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed: apt
 
 class Site(NamedTuple):
     kernel: Kernel
-    guests: list[Guest]
+    guests: Sequence[Guest]
     port: int
 
     def url(self, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ STOPPED = {
 }
 
 
-def hello(kernel: Kernel, examples: Path, count: int) -> list[Guest]:
+def hello(kernel: Kernel, examples: Path, count: int) -> Sequence[Guest]:
     return kernel.spawn(load(examples / "hello.py"), count=count)
 
 

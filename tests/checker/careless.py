@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
 """Translators with one mistake each: a line of the real one is replaced, for the checker to catch.
 
 with mutated(Mutant("off by one", Accesses, "_within", "{room + 1}", "{room + 2}")):
