@@ -183,9 +183,14 @@ class Strides(Accesses):
         body.label(begin)
         body.line("store i64 0, ptr %turn")
         body.line("store i64 0, ptr %seen")
+        moving = {register: step for register, step in sorted(stride.steps.items()) if isinstance(step, int)}
+        firsts = {register: self.registers.get(register) for register in moving}
         body.line(f"br label %copy_{block.pc:x}")
         body.label(f"copy_{block.pc:x}")
         self.turn = body.value("load i64, ptr %turn")
+        for register, step in moving.items():
+            way = body.value(f"mul i64 {self.turn}, {step}")
+            self.registers.put(register, body.value(f"add i64 {firsts[register]}, {way}"))
 
     def _end_copy(self, block: Block) -> None:
         """The next turn, or the plain form, with the fuel that the copy used."""
