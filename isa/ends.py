@@ -25,25 +25,31 @@ class Ends(Strides):
             self._end(block, target)
             return
         assert block.target is not None
-        labels: list[str] = []
-        outside: list[tuple[str, int]] = []
-        for pc in (block.target, block.after):
-            inside = pc in self.function.blocks
-            labels.append(self.label_of(pc) if inside else body.name("leave"))
-            if not inside:
-                outside.append((labels[-1], pc))
-        self._show_to(pc for pc in (block.target, block.after) if pc in self.function.blocks)
-        dirty, written = self._dirty_now(), set(self.registers.written)
+        inside = [pc for pc in (block.target, block.after) if pc in self.function.blocks]
+        self._show_to(inside)
+        written = set(self.registers.written)
         self.registers.flush()
-        body.branch(when, *labels)
-        for label, pc in outside:
+        labels = [self._way(block, pc) for pc in (block.target, block.after)]
+        body.branch(when, *(label for label, _ in labels))
+        for (label, own), pc in zip(labels, (block.target, block.after), strict=True):
+            if not own:
+                continue
             body.label(label)
+            self._give_back(self.fuel.back(block, pc))
+            if pc in inside:
+                body.line(f"br label %{self.label_of(pc)}")
+                continue
             self.registers.written = set(written)
             self.registers.values = {}
             for register in written:
                 self.registers.values[register] = self.registers.get(register)
-            assert dirty == self._dirty_now()
             self._leave(str(pc), pc)
+
+    def _way(self, block: Block, pc: int) -> tuple[str, bool]:
+        """Where a branch goes for the block at `pc`, and whether that is a place of its own before it."""
+        if pc in self.function.blocks and not self.fuel.back(block, pc):
+            return self.label_of(pc), False
+        return self.body.name("way"), True
 
     def _end(self, block: Block, target: Value | None) -> None:
         """End a block that does not end in a conditional branch; `target` where it is computed."""
@@ -168,12 +174,19 @@ class Ends(Strides):
             self._leave(target, None)
             return
         other = body.name("other")
-        cases = " ".join(f"i64 {pc}, label %{self.label_of(pc)}" for pc in self.function.switch)
+        ways = {pc: self._way(self.block, pc) for pc in self.function.switch}
+        cases = " ".join(f"i64 {pc}, label %{label}" for pc, (label, _) in ways.items())
         self._show_to(self.function.switch)
         pending, written = dict(self.registers.values), set(self.registers.written)
         self.registers.flush()
         body.line(f"switch i64 {target}, label %{other} [ {cases} ]")
+        for pc, (label, own) in ways.items():
+            if own:
+                body.label(label)
+                self._give_back(self.fuel.back(self.block, pc))
+                body.line(f"br label %{self.label_of(pc)}")
         body.label(other)
+        self._give_back(self.fuel.spare(self.block))
         self.registers.values, self.registers.written = pending, written
         self._leave(target, None)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .context import CONTEXT, Mode
 from .emit import Body, Value, field_offset, space_field
-from .fuel import checkpoints
+from .fuel import fuel_of
 from .image import Image
 from .liveness import Calls, Effects, effects_of
 from .loops import STACK
@@ -92,7 +92,7 @@ class Frame:
         large = sum(len(block.code) for block in self.blocks) > LARGE
         self.registers = Registers(self.body, own.touched, resident=large)
         self.dirty = self._dirty_at_entry()
-        self.checkpoints = checkpoints(function, entry)
+        self.fuel = fuel_of(function, entry)
         assumed = assumed or {}
         moved = assumed.get(STACK)
         self.stack_moved = moved.distance if moved is not None and moved.base == STACK else None
@@ -177,16 +177,20 @@ class Frame:
             self._show([register for register in self.nans if wanted.get(register) is not Nan.RAW])
 
     def _take_fuel(self, block: Block) -> None:
-        body = self.body
-        if not block.code and block.pc not in self.checkpoints:
+        needed = self.fuel.needed[block.pc]
+        if block.pc not in self.fuel.checkpoints or not needed:
             return
-        fuel = body.value("load i64, ptr %fuel")
-        needed = self.checkpoints.get(block.pc)
-        if needed:
-            short, enough = self._exit(block.pc, self._dirty_now(), FUEL_SHORT), body.name("fuelled")
-            body.branch(body.value(f"icmp slt i64 {fuel}, {needed}"), short, enough, likely=False)
-            body.label(enough)
-        self._set_fuel(body.value(f"sub i64 {fuel}, {len(block.code)}"))
+        body, enough = self.body, self.body.name("fuelled")
+        fuel = self._fuel()
+        self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
+        short = self._exit(block.pc, self._dirty_now(), FUEL_SHORT, back=needed)
+        body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
+        body.label(enough)
+
+    def _give_back(self, amount: int) -> None:
+        """Fuel that was taken for a longer path than the one taken."""
+        if amount:
+            self._set_fuel(self._fuel(amount))
 
     def _set_fuel(self, value: Value) -> None:
         self.body.line(f"store i64 {value}, ptr %fuel")
@@ -209,8 +213,9 @@ class Frame:
         for register in sorted(dirty & pending.keys() if self.registers.resident else dirty):
             value = pending.get(register) or self.registers.get(register)
             self._put_away(register, value)
-        if back:
-            self._set_fuel(self._fuel(back))
+        if back:  # LLVM shall not know that it may be what the fuel was before: it would keep that at hand
+            fuel = body.value(f'call i64 asm sideeffect "", "=r,0"(i64 {self._fuel()})')
+            self._set_fuel(body.value(f"add i64 {fuel}, {back}"))
         body.line(BARRIER)
         body.line(f"store i64 {pc}, ptr %exit_pc")
         body.line(f"store i64 {code}, ptr %exit_code")
@@ -227,7 +232,7 @@ class Frame:
 
     def exit_here(self) -> str:
         """Leave before the current instruction, which the interpreter executes."""
-        return self._exit(self.here.pc, self._dirty_now(), back=self.remaining)
+        return self._exit(self.here.pc, self._dirty_now(), back=self.remaining + self.fuel.spare(self.block))
 
 
 def reachable(function: Function, entry: int) -> list[Block]:

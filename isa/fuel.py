@@ -1,13 +1,15 @@
-"""Where translated code looks at its fuel, and how much it must find there.
+"""Where translated code takes its fuel, and how much.
 
-Every block takes its instructions from the fuel as it begins. Only checkpoints compare: the beginning of a unit, loop
-headers, and the places where calls and services return to. Each asks for the longest path to the next checkpoint, so
-that nothing in between can overdraw; a guest with less goes on in the interpreter, which counts one by one.
+Only checkpoints do: the beginning of a unit, loop headers, and the places where calls and services return to. Each takes
+what the longest path to the next checkpoint needs, so that nothing in between can overdraw; a guest with less goes on in
+the interpreter, which counts one by one. A branch to a shorter path gives back the difference.
 """
 
 from __future__ import annotations
 
-from .units import Function
+from dataclasses import dataclass
+
+from .units import Block, Function
 
 
 def loop_headers(function: Function, entry: int) -> set[int]:
@@ -33,15 +35,31 @@ def loop_headers(function: Function, entry: int) -> set[int]:
     return headers
 
 
-def checkpoints(function: Function, entry: int) -> dict[int, int]:
-    """The blocks that look at the fuel in a unit entered at `entry`, and what each asks for."""
+@dataclass(frozen=True, slots=True)
+class Fuel:
+    """The checkpoints of a unit, and for every block the most instructions from its beginning to the next of them."""
+
+    checkpoints: frozenset[int]
+    needed: dict[int, int]
+
+    def spare(self, block: Block) -> int:
+        """What has been taken for the paths behind a block."""
+        return self.needed[block.pc] - len(block.code)
+
+    def back(self, block: Block, after: int) -> int:
+        """What is given back on the way from a block to the one at `after`, or out of the unit."""
+        inside = after in self.needed and after not in self.checkpoints
+        return self.spare(block) - (self.needed[after] if inside else 0)
+
+
+def fuel_of(function: Function, entry: int) -> Fuel:
+    """The fuel of a unit entered at `entry`."""
     places = {entry} | loop_headers(function, entry)
     for block in function.blocks.values():
         if block.kind in ("call", "service"):
             places.add(block.after)
     places &= set(function.blocks)
-    needed = _longest(function, places)
-    return {pc: needed[pc] for pc in places if pc in needed}
+    return Fuel(frozenset(places), _longest(function, places))
 
 
 def _longest(function: Function, places: set[int]) -> dict[int, int]:

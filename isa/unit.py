@@ -176,7 +176,7 @@ class Unit(Ends):
     def retired(self) -> Value:
         """limit - fuel, before this instruction."""
         limit = self.body.value(f"load i64, ptr {self._context('limit')}")
-        return self.body.value(f"sub i64 {limit}, {self._fuel(self.remaining)}")
+        return self.body.value(f"sub i64 {limit}, {self._fuel(self.remaining + self.fuel.spare(self.block))}")
 
     def rounding(self, name: str | None) -> int:
         """The rounding mode of this instruction; 7: the one in frm."""
