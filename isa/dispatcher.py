@@ -8,7 +8,8 @@ each hold the same guest register on the way in and out:
     0      x1 (ra)                   even: the guest returned to this pc, which is also x1
                                      odd: unwound, everything is in the context; what next, says `Unwound`
     1      the context               the fuel left, when returned
-    2..10  x2 (sp), x10..x12 (a0..a2), x8, x9, x18..x20 (s0..s4); both ways
+    2..9   x2 (sp), x10..x12 (a0..a2), x8, x9, x18, x19 (s0..s3); both ways
+    10     the fuel                  nothing
 
 Who calls through the table has stored the target in the context's pc, for the stub behind empty entries.
 """
@@ -21,7 +22,7 @@ from denali.isa.context import Status
 from denali.isa.emit import Body, Value, context_field, mode_field, space_field
 from denali.isa.emit_float import MXCSR_FLAGS, MXCSR_MASKED, control_for, flags_of, get_mxcsr, set_mxcsr
 
-SLOTS = (1, None, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # guest register of each slot
+SLOTS = (1, None, 2, 10, 11, 12, 8, 9, 18, 19, "fuel")  # guest register of each slot, or field of the context
 SLOT_TYPES = ", ".join(["i64"] * len(SLOTS))
 SLOT_ARGUMENTS = ", ".join(f"i64 %s{slot}" for slot in range(len(SLOTS)))
 HOT = 50  # dispatches to a pc without a translation until it is wanted
@@ -58,11 +59,16 @@ def register(body: Body, number: int) -> Value:
     return body.value(f"getelementptr i64, ptr {context_field(body, '%ctx', 'x')}, i64 {number}")
 
 
+def place(body: Body, slot: int | str) -> Value:
+    """A ptr to what a slot holds, in the context."""
+    return register(body, slot) if isinstance(slot, int) else context_field(body, "%ctx", slot)
+
+
 def store_slots(body: Body, values: list[Value]) -> None:
     """Write what the slots hold to the context."""
     for number, value in zip(SLOTS, values, strict=True):
         if number is not None:
-            body.line(f"store i64 {value}, ptr {register(body, number)}")
+            body.line(f"store i64 {value}, ptr {place(body, number)}")
 
 
 def _enter(body: Body) -> str:
@@ -115,7 +121,7 @@ def _pick(body: Body, space: Value) -> None:
 def _run_unit(body: Body) -> None:
     """Load the slots, call the unit, and put back what it returns with."""
     body.label("run_unit")
-    values = ["%context" if number is None else load(body, register(body, number)) for number in SLOTS]
+    values = ["%context" if number is None else load(body, place(body, number)) for number in SLOTS]
     arguments = ", ".join(f"i64 {value}" for value in values)
     result = body.value(f"call x86_regcallcc {{ {SLOT_TYPES} }} %unit({arguments})")
     slots = [body.value(f"extractvalue {{ {SLOT_TYPES} }} {result}, {slot}") for slot in range(len(SLOTS))]

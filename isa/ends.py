@@ -84,9 +84,8 @@ class Ends(Strides):
         body, dirty = self.body, self._dirty_now()
         code = self._unit_at(target, pc, dirty)
         self._show(dirty)
-        arguments = self.registers.arguments()
+        arguments = self.registers.arguments(self._fuel())
         self.registers.save(dirty)
-        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
         call = f"musttail call x86_regcallcc {RESULT} {code}({arguments})"
         body.line(f"ret {RESULT} {body.value(call)}")
         self.registers.forget()
@@ -117,10 +116,9 @@ class Ends(Strides):
         kept = dirty - callee.touched
         self._show(dirty & callee.touched)
         self._show_to([block.after])
-        arguments = registers.arguments()
+        arguments = registers.arguments(self._fuel())
         registers.save(dirty & callee.touched)
         registers.flush()
-        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
         result = body.value(f"call x86_regcallcc {RESULT} {code}({arguments})")
         back = body.value(f"extractvalue {RESULT} {result}, 0")
         returned, elsewhere = body.name("returned"), body.name("elsewhere")

@@ -1,6 +1,6 @@
 """Where a unit keeps the guest's registers: in local variables, with what the current block knows of them at hand.
 
-Eleven values travel in host registers between units, the slots of the calling convention; every other register is in
+Nine registers and the fuel travel in host registers between units, the slots of the calling convention; every other register is in
 CONTEXT at that moment. Within a unit all of them are local variables (allocas, which LLVM turns into host registers),
 and "dirty" are those that may differ from CONTEXT.
 """
@@ -11,7 +11,7 @@ from .context import CONTEXT
 from .emit import Body, Value, field_offset
 from .liveness import FLOAT
 
-SLOTS = (1, 2, 10, 11, 12, 8, 9, 18, 19, 20)  # of the arguments; the pointer to CONTEXT stands behind the first
+SLOTS = (1, 2, 10, 11, 12, 8, 9, 18, 19)  # of the arguments; CONTEXT stands behind the first, the fuel at the end
 CARRIED = SLOTS[1:]  # of the result, behind the target pc and the fuel
 RESULT = "{ " + ", ".join(["i64"] * 11) + " }"
 SLOT_SET = frozenset(SLOTS)
@@ -27,7 +27,7 @@ TAGS = """!10 = !{!"denali"}
 !21 = !{!20, !20, i64 0}
 """
 POINTER = f"ptr noundef nonnull align 8 dereferenceable({CONTEXT.itemsize}) %ctx"
-PARAMETERS = ", ".join(["i64 %in1", POINTER, *(f"i64 %in{number}" for number in CARRIED)])
+PARAMETERS = ", ".join(["i64 %in1", POINTER, *(f"i64 %in{number}" for number in CARRIED), "i64 %in_fuel"])
 
 
 def offset_of(register: int) -> int:
@@ -124,10 +124,10 @@ class Registers:
         for register in sorted(registers):
             self.body.line(f"store i64 {self.read(register)}, ptr %c{register}{CONTEXT_TAG}")
 
-    def arguments(self) -> str:
+    def arguments(self, fuel: Value) -> str:
         """The arguments of a call of another unit."""
         rest = ", ".join(f"i64 {self.read(register)}" for register in CARRIED)
-        return f"i64 {self.read(1)}, ptr %ctx, {rest}"
+        return f"i64 {self.read(1)}, ptr %ctx, {rest}, i64 {fuel}"
 
     def take(self, result: Value, ra: Value) -> Value:
         """Take the carried registers from a unit's result, x1 from `ra`; gives the fuel left."""

@@ -45,7 +45,7 @@ class Unit(Ends):
             body.line(f"%ctx_{name} = getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
         self.registers.prologue()
         self._begin_accesses()
-        self._set_fuel(body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}"))
+        self._set_fuel("%in_fuel")
         if any(block.kind in LEAVING for block in self.blocks):
             self._check_stack()
         if self.assumed:

@@ -114,7 +114,8 @@ def test_an_empty_entry_stores_the_slots_and_goes_on_at_pc(twins: Twins) -> None
     twins.context["x"][0, 1] = 1234
     assert enter(twins, 10) is Status.TRAP
     assert twins.context["pc"][0] == pc + 60
-    assert twins.context["x"][0, SLOTS[2:]].tolist() == list(range(2, 11))
+    assert twins.context["x"][0, SLOTS[2:10]].tolist() == list(range(2, 10))
+    assert twins.context["fuel"][0] == 10
     assert twins.context["x"][0, 1] == 1234
 
 
