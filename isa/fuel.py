@@ -1,8 +1,8 @@
 """Where translated code takes its fuel, and how much.
 
-Only checkpoints do: the beginning of a unit, loop headers, and the places where calls and services return to. Each takes
-what the longest path to the next checkpoint needs, so that nothing in between can overdraw; a guest with less goes on in
-the interpreter, which counts one by one. A branch to a shorter path gives back the difference.
+Only checkpoints do: the beginning of a unit, loop headers, and the places where calls and services return to. Each
+takes what the longest path to the next checkpoint needs, so that nothing in between can overdraw; a guest with less
+goes on in the interpreter, which counts one by one. A branch to a shorter path gives back the difference.
 """
 
 from __future__ import annotations

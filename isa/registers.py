@@ -1,8 +1,8 @@
 """Where a unit keeps the guest's registers: in local variables, with what the current block knows of them at hand.
 
-Nine registers and the fuel travel in host registers between units, the slots of the calling convention; every other register is in
-CONTEXT at that moment. Within a unit all of them are local variables (allocas, which LLVM turns into host registers),
-and "dirty" are those that may differ from CONTEXT.
+Nine registers and the fuel travel in host registers between units, the slots of the calling convention; every other
+register is in CONTEXT at that moment. Within a unit all of them are local variables (allocas, which LLVM turns into
+host registers), and "dirty" are those that may differ from CONTEXT.
 """
 
 from __future__ import annotations
