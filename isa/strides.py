@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .accesses import Accesses
 from .bounds import Access, Group, accesses
+from .context import Mode
 from .emit import Value
 from .frame import Layout
 from .liveness import effects_of
@@ -153,7 +154,8 @@ class Strides(Accesses):
     def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, Known] | None = None) -> None:
         """See `Frame`."""
         super().__init__(layout, function, entry, assumed)
-        blocks = [] if self.registers.resident else self.blocks
+        flat = layout.mode is Mode.FLAT and not self.registers.resident
+        blocks = self.blocks if flat else []
         self.strides = {block.pc: found for block in blocks if (found := stride_of(block))}
 
     def label_of(self, pc: int) -> str:

@@ -9,7 +9,7 @@ from test_units import twins_of
 from twins import SIZE, random_float
 
 from denali.isa.assembler import assemble
-from denali.isa.context import Status
+from denali.isa.context import Mode, Status
 from denali.isa.engine import Engine
 from denali.isa.record import ALL_ONES
 from denali.isa.translate import Translation
@@ -85,3 +85,10 @@ def test_such_loops_have_copies() -> None:
     images = [assemble(loop(random.Random(seed))).image() for seed in range(12)]
     texts = [Translation(image, SIZE).module([image.entry])[0] for image in images]
     assert sum("\ncopy_" in text for text in texts) >= 5
+
+
+def test_no_loop_has_a_copy_where_addresses_are_looked_up() -> None:
+    """A copy takes memory as flat, which it is not for a guest whose virtual MMU is on."""
+    images = [assemble(loop(random.Random(seed))).image() for seed in range(12)]
+    texts = [Translation(image, SIZE, Mode.PAGED).module([image.entry])[0] for image in images]
+    assert not any("\ncopy_" in text for text in texts)
