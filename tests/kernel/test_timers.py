@@ -136,6 +136,32 @@ again:  v.clock a0, zero, zero
     assert run() == run()
 
 
+def test_counters_count_a_guests_own_instructions_whatever_its_turns_and_time_is_the_same_every_time(
+    make_kernel: Callable[..., Kernel],
+) -> None:
+    def run(turn: int, result: str) -> list[tuple[int, int]]:
+        kernel = make_kernel(clock="virtual")
+        source = f"""
+_start: li s0, 50000
+again:  addi s0, s0, -1
+        bnez s0, again
+        rdtime s1
+        rdinstret s2
+        rdcycle s3
+        v.exit zero, {result}, zero
+"""
+        guests = kernel.spawn(program(source), 7, turn=turn)
+        assert kernel.wait(guests, 30)
+        return [(guest.exit_status or 0, guest.metrics()["retired"]) for guest in guests]
+
+    before = 2 + 2 * 50000  # li and the loop
+    assert run(1000, "s2") == run(777, "s2") == [(before + 1, before + 4)] * 7
+    assert run(1000, "s3") == [(before + 2, before + 4)] * 7
+    times = run(1000, "s1")
+    assert times == run(1000, "s1")
+    assert all(time >= before for time, _ in times)
+
+
 @pytest.mark.parametrize("until", [-1, (1 << 63) - 1, 1 << 63])
 def test_idle_without_a_limit_sleeps_until_something_happens(kernel: Kernel, until: int) -> None:
     (guest,) = kernel.spawn(program(NAP), start=False)
