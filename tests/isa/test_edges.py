@@ -143,3 +143,13 @@ def test_calls_and_breakpoints_say_where_they_are(engine: str) -> None:
     traps = [(outcome.cause, outcome.value, outcome.pc) for outcome in outcomes]
     expected = [(Cause.ENVIRONMENT_CALL, 0), (Cause.BREAKPOINT, 0x10008), (Cause.BREAKPOINT, 0x10010)]
     assert traps == [(*trap, 0x10000 + 8 * n) for n, trap in enumerate(expected)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "holds"), [("c.beqz", True), ("c.bnez", False)])
+def test_a_short_branch_looks_at_its_register_only(name: str, holds: bool, engine: str) -> None:
+    words = [word_of(BY_NAME[name], imm=12)] * len(VALUES) + [word_of(BY_NAME["addi"])] * 2
+    starts = [Start(x={RS1: value, 1: 5 * (value == 0)}) for value in VALUES]
+    outcomes, _ = after_each(engine, words, [*starts, Start(), Start()])
+    for number, (value, outcome) in enumerate(zip(VALUES, outcomes, strict=False)):
+        assert outcome.pc == 0x10000 + 8 * number + (12 if (value == 0) is holds else 2), value
