@@ -164,7 +164,7 @@ class Kernel:
         Args:
             image: their program; or that program warmed up, see `warm`.
             count: how many.
-            memory: bytes of private memory each has at least; None: data, 64 KiB of stack, the registers page. A
+            memory: bytes of private memory each has at least; None: its data, and 64 KiB if it brings no stack. A
                 warmed image has its own.
             fuel: instructions in a guest's life; None: no limit.
             turn: instructions in one turn.

@@ -24,7 +24,7 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.argument("program", default=NEWCOMER, type=click.Path(path_type=Path))
 @click.option("-n", "--count", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Guests.")
 @click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
-@click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and 64K of stack.")
+@click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and stack.")
 @click.option("--fuel", type=click.IntRange(1), help="Instructions in a guest's life, as for run. Default: no limit.")
 @click.option(
     "--watchdog",
