@@ -133,7 +133,7 @@ def expire(kernel: Any, now: int) -> None:
 def ask(kernel_address: int, number: int, count: int, within: int) -> int:
     """Ask a living guest for `count` frames within so many ns, instead of what was asked before; how many are asked."""
     kernel = kernel_at(kernel_address)
-    if not alive(kernel, number):
+    if not alive(kernel, number) or not guest_at(kernel, number).paging:
         return 0
     account = account_at(pool_at(kernel.frames), number)
     count = max(min(count, account.held - GUARANTEED), 0)

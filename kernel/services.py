@@ -164,6 +164,15 @@ def _outside(kernel: Any, address: int, context: Any, space: Any, number: int, a
     return streams.write(kernel, index, source, size) if source else refuse(context, a)
 
 
+@native
+def _mark(kernel: Any, context: Any) -> int:
+    """A guest that is booted to be frozen ends here; one with frames or a TLB cannot be: they are its own."""
+    guest = guest_at(kernel, context.guest)
+    if not guest.warming:
+        return 0
+    return refuse(context, Service.MARK) if guest.paging else _leave(kernel, context, Wish.MARK)
+
+
 @entry
 def service(address: int, number: int, a: int, b: int) -> int:
     """Serve one virtual instruction of the guest whose context is at a host address; the result for rd."""
@@ -179,7 +188,7 @@ def service(address: int, number: int, a: int, b: int) -> int:
     if Service.MMU <= number <= Service.ATTACH:
         return memory.serve(kernel, address, context, space, number, a, b)
     if number == Service.MARK:
-        return _leave(kernel, context, Wish.MARK) if guest_at(kernel, context.guest).warming else 0
+        return _mark(kernel, context)
     if number <= Service.CLOSE and number > 0 and guest_at(kernel, context.guest).gateway:
         return _outside(kernel, address, context, space, number, a, b)
     return refuse(context, number)

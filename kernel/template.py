@@ -145,7 +145,7 @@ def freeze(image: Image, memory: int, run: np.ndarray[Any, Any], text: bytes) ->
     """
     made = taken(run)
     context = made.context()
-    context["guest"] = context["space"] = context["limit"] = context["fuel"] = 0
+    context["guest"] = context["space"] = context["limit"] = context["fuel"] = context["tlb"] = 0
     context["reservation"] = _EVERYTHING << 32 | _EVERYTHING
     answer = int.from_bytes(text, "little") >> 7 & 31
     if answer:

@@ -12,6 +12,7 @@ from denali.isa.virtual import FRAMES_AT, Service, Shared
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End
+from denali.kernel.template import NotFrozen
 
 from .conftest import program
 from .programs import SLEEPER
@@ -192,6 +193,14 @@ def test_offers_are_bounded(make_kernel: Callable[..., Kernel]) -> None:
     kernel.spawn(program(SLEEPER), count=100)
     ask = "li a4, 0\n ori a3, s2, 1\nmore: addi a4, a4, 1\n v.share a5, a3, a4\n beqz a5, more\n v.exit zero, a4, zero"
     assert status(kernel, FOUR, ask) == 64
+
+
+@pytest.mark.parametrize("beforehand", [ON, FOUR, ON + "v.mmu zero, zero, zero\n"])
+def test_a_guest_with_frames_of_its_own_is_not_frozen(kernel: Kernel, beforehand: str) -> None:
+    image = program(DATA + beforehand + "v.mark zero, zero, zero\n" + EXIT)
+    with pytest.raises(NotFrozen, match=r"refused the argument .* \(mark\)"):
+        kernel.warm(image)
+    assert status(kernel, beforehand, "v.mark zero, zero, zero\n v.exit zero, zero, zero") == 0
 
 
 ASK = "la a7, asked\n ld a1, 0(a7)\n ld a2, 8(a7)\n v.{name} a3, a1, a2\n v.exit zero, a3, zero"

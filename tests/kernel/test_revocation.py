@@ -157,3 +157,10 @@ def test_by_the_virtual_clock_a_deadline_comes_though_everybody_sleeps(make_kern
     guest = spawn(kernel, "sw zero, 52(tp)\n", HOLD.format(count=20), WAIT)
     kernel.revoke(guest, 12, within=3600)
     until(lambda: held(guest) == 8)
+
+
+def test_a_guest_that_never_asked_for_frames_is_asked_for_none(kernel: Kernel) -> None:
+    (guest,) = kernel.spawn(program("sleep: li a0, -1\n v.idle zero, a0, zero\n j sleep\n_start: j sleep"))
+    kernel.park(guest)
+    assert kernel.revoke(guest, 5, within=1) == 0
+    assert kernel.allow(guest, 0, within=1) == 0
