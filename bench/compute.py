@@ -1,5 +1,7 @@
 """`denali-py bench compute`: C kernels under every engine, each against native code of the same compiler.
 
+Kernels in Python run where there is a compiler for them, and "native" is then numba's own target for this host.
+
 Thread CPU time. For each kernel the engines take turns, round by round, so that a slow minute of the host hits all of
 them; the figure of an engine is the median over the rounds of its time divided by native's in the same round.
 """
@@ -14,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from denali.bench import pythons
 from denali.bench.flat import Denali
 from denali.bench.programs import KERNELS, Broken, Engine, Run, Sample, Unavailable
+from denali.bench.pythons import PYTHON
 from denali.bench.rivals import Native, Qemu, Wasmtime
 
 BASE = "native"
@@ -57,10 +61,14 @@ class Results:
         pairs = zip(row[engine], row[BASE], strict=True)
         return statistics.median(mine.seconds / base.seconds for mine, base in pairs)
 
-    def geomean(self, engine: str) -> float | None:
-        """Geometric mean of the ratios over the kernels that this engine ran."""
-        ratios = [ratio for kernel in self.samples if (ratio := self.ratio(kernel, engine)) is not None]
-        return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else None
+    def geomean(self, engine: str, *, python: bool = False) -> float | None:
+        """Geometric mean of the ratios over the kernels that this engine ran, those in C or those in Python.
+
+        None where there is none, or where one call was too short to tell its time from the other guest's.
+        """
+        kernels = [kernel for kernel in self.samples if (kernel in PYTHON) is python]
+        ratios = [ratio for kernel in kernels if (ratio := self.ratio(kernel, engine)) is not None]
+        return math.exp(statistics.fmean(map(math.log, ratios))) if ratios and min(ratios) > 0 else None
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; ratios and failures beside what the format promises."""
@@ -68,7 +76,8 @@ class Results:
         ratios = {k: {e: self.ratio(k, e) for e in row} for k, row in self.samples.items()}
         geomean = {engine: self.geomean(engine) for engine in self.engines()}
         result = {"kernels": kernels, "geomean": geomean, "ratios": ratios, "skipped": self.skipped}
-        return {**result, "failed": self.failed}
+        python = {engine: mean for engine in self.engines() if (mean := self.geomean(engine, python=True)) is not None}
+        return {**result, "geomean_python": python, "failed": self.failed}
 
 
 def measure(
@@ -90,7 +99,7 @@ def measure(
             results.skipped[name] = str(reason)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for kernel in only or KERNELS:
+            for kernel in only or (*KERNELS, *PYTHON):
                 _measure_kernel(results, kernel, ready, rounds, Path(folder), progress)
     finally:
         for engine in ready.values():
@@ -104,9 +113,11 @@ def _measure_kernel(
     runs: dict[str, Run] = {}
     failed: dict[str, str] = {}
     for name, engine in ready.items():
+        if kernel in PYTHON and name not in pythons.ENGINES:
+            continue
         progress(f"{kernel}: {name}")
         try:
-            runs[name] = engine.prepare(kernel, KERNELS[kernel], folder)
+            runs[name] = engine.prepare(kernel, (KERNELS | PYTHON)[kernel], folder)
         except Exception as error:  # whatever a rival or a half-built engine throws is a line of the report
             failed[name] = f"{type(error).__name__}: {error}"
     row: dict[str, list[Sample]] = {name: [] for name in runs}

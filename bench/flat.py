@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denali.bench import pythons
 from denali.bench.programs import FLAGS, FOLDER, Broken, Run, Sample, Unavailable
 from denali.isa.image import Image
 from denali.libos import cc
@@ -52,9 +53,7 @@ class Denali:
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
         """See `Engine`."""
-        sources = [FOLDER / self.guest, FOLDER / f"{name}.c"]
-        cc.build(sources, folder / f"{name}.elf", compiler=self.compiler, flags=[*FLAGS, f"-DN={amount}", *self.flags])
-        image, other = Image.load(folder / f"{name}.elf"), self._other(folder)
+        image, other = self._image(name, amount, folder), self._other(folder)
         self.turn = FIRST_TURN
         memory = image.footprint + STACK
 
@@ -71,6 +70,13 @@ class Denali:
         self.kernel.prepare(image, memory=memory)
         _warm_up(run)
         return run
+
+    def _image(self, name: str, amount: int, folder: Path) -> Image:
+        if name in pythons.PYTHON:
+            return pythons.guest(name, amount, folder)
+        sources = [FOLDER / self.guest, FOLDER / f"{name}.c"]
+        cc.build(sources, folder / f"{name}.elf", compiler=self.compiler, flags=[*FLAGS, f"-DN={amount}", *self.flags])
+        return Image.load(folder / f"{name}.elf")
 
     def _clock(self) -> float:
         assert self.loop.ident is not None

@@ -30,7 +30,12 @@ def show(results: Results, console: Console) -> None:
         table.add_row(kernel, native, *(_cell(results.ratio(kernel, name)) for name in others))
     table.add_section()
     table.add_row("[bold]geomean", "", *(_cell(results.geomean(name)) for name in others))
-    console.print("CPU time against native -O2 of the same compiler (medians of rounds)")
+    python = [(name, mean) for name in others if (mean := results.geomean(name, python=True)) is not None]
+    for name, mean in python:
+        table.add_row("[bold]geomean py_", "", *(_cell(mean if other == name else None) for other in others))
+    console.print(
+        "CPU time against native -O2 of the same compiler (py_: against numba's own target; medians of rounds)"
+    )
     console.print(table)
     for engine, reason in results.skipped.items():
         console.print(f"without {engine}: {reason}", markup=False)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from denali.bench import pythons
 from denali.bench.programs import FLAGS, FOLDER, Broken, Run, Sample, Unavailable
 
 
@@ -38,6 +39,8 @@ class Native:
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
         """See `Engine`."""
+        if name in pythons.PYTHON:
+            return pythons.native(name, amount)
         target = folder / f"{name}{'-'.join(self.flags)}.so"
         shared = ("-shared", "-fPIC", "-fvisibility=hidden", *self.flags)
         compile_with([str(self.compiler)], *shared, FOLDER / f"{name}.c", "-o", target)

@@ -13,6 +13,7 @@ import pytest
 from denali.bench import compute, programs
 from denali.bench.compute import Results, measure
 from denali.bench.programs import KERNELS, Broken, Run, Sample, Unavailable
+from denali.bench.pythons import PYTHON
 
 SMALL = {"fib": 12, "sieve": 1, "sha256": 50, "mandelbrot": 20}
 
@@ -89,6 +90,15 @@ def test_there_are_twelve_kernels_and_each_has_its_file() -> None:
     assert len(KERNELS) >= 12
     files = {path.stem for path in programs.FOLDER.glob("*.c") if not path.stem.startswith("_")}
     assert files == set(KERNELS)
+    assert {path.stem for path in programs.FOLDER.glob("*.py")} == set(PYTHON)
+
+
+def test_a_kernel_in_python_has_one_answer_in_a_guest_and_by_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "PYTHON", {"py_parse": 50})
+    monkeypatch.setattr("denali.bench.flat.QUIET", 0)
+    results = measure(["py_parse"], ["denali-flat"], rounds=1)
+    assert not results.failed
+    assert set(results.samples["py_parse"]) == {"native", "denali-flat"} - set(results.skipped)
 
 
 @pytest.mark.parametrize("engine", ["native-march", "denali-flat", "wasmtime", "wasmtime-epoch", "qemu"])

@@ -21,7 +21,7 @@ def bench() -> None:
 @click.option("--only", multiple=True, metavar="NAME", help="This kernel only; may be repeated.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", help="This engine (and native); may be repeated.")
 def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ...], engines: tuple[str, ...]) -> None:
-    """Run C kernels natively, as guests, under wasmtime and under qemu.
+    """Run C kernels natively, as guests, under wasmtime and under qemu; Python kernels by numba and as guests.
 
     \b
     Engines that are not installed are named with the reason; pip install 'denali-py[bench,c]' brings
@@ -36,10 +36,11 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
 
     from ..bench.compute import ENGINES, measure
     from ..bench.programs import KERNELS
+    from ..bench.pythons import PYTHON
     from ..bench.report import plot, show
     from ._terminal import spinner
 
-    for names, known in ((only, KERNELS), (engines, ENGINES)):
+    for names, known in ((only, KERNELS | PYTHON), (engines, ENGINES)):
         for name in names:
             if name not in known:
                 raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
