@@ -31,7 +31,9 @@ int main(void) {
             exchange((u64 *)page, (u64 *)frame_of(page, start, wired.start));
     if (DENALI_SERVICE(DENALI_MMU, ENTRIES, &wired) != 0)
         denali_exit(-1);
-    for (u64 page = start; page < wired.start; page += PAGE)
+    for (u64 page = wired.start; page > start;) { /* downwards, so that the TLB's window grows from what is wired */
+        page -= PAGE;
         DENALI_SERVICE(DENALI_BIND, page | READ_WRITE, frame_of(page, start, wired.start));
+    }
     denali_exit(kernel(N));
 }
