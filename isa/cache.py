@@ -1,8 +1,9 @@
 """What was expensive to make, kept on disk: native code, images, sets of hot entries.
 
-An entry is a file named by what it was made from (`key`), with a checksum before its content. Writers never see each
-other: a file appears whole, by a rename. Readers trust only files of this user that nobody else can write. The folder
-is DENALI_CACHE, or the user's cache folder; it is kept below `limit` bytes, the longest unused going first.
+An entry is a file named by what it was made from (`key`), with a checksum of name and content before its content.
+Writers never see each other: a file appears whole, by a rename. Readers trust only files of this user that nobody else
+can write. The folder is DENALI_CACHE, or the user's cache folder; it is kept below `limit` bytes, the longest unused
+going first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 log = logging.getLogger("denali.cache")
 
-MAGIC = b"denali-1"
+MAGIC = b"denali-2"
 LIMIT = 1 << 30  # bytes
 KEEP = 0.75  # of the limit, after a cleaning
 FRESH = 3600  # seconds within which a use is not noted again
@@ -78,10 +79,10 @@ def _processor() -> str:
 class Cache:
     """A folder of entries. Nothing that goes wrong in it is an error: an entry is then not there."""
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, limit: int = LIMIT) -> None:
-        """The cache in `folder`, else in DENALI_CACHE, else in the user's cache folder."""
+    def __init__(self, folder: str | os.PathLike[str] | None = None, limit: int | None = None) -> None:
+        """The cache in `folder`, else in DENALI_CACHE, else in the user's; below `limit`, else DENALI_CACHE_LIMIT."""
         self.folder = Path(folder or os.environ.get("DENALI_CACHE") or _user_folder())
-        self.limit = limit
+        self.limit = limit_of(os.environ.get("DENALI_CACHE_LIMIT")) if limit is None else limit
 
     def path(self, kind: str, name: str) -> Path:
         """Where the entry `name` of this kind is, or would be."""
@@ -99,7 +100,7 @@ class Cache:
         except OSError as reason:
             log.warning("cannot read the cache entry %s: %s", path, reason.strerror)
             return None
-        fault = _fault(status, content)
+        fault = _fault(status, content, path)
         if fault:
             log.warning("ignored the cache entry %s: %s", path, fault)
             return None
@@ -116,7 +117,7 @@ class Cache:
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(MAGIC + hashlib.sha256(content).digest() + content)
+                    file.write(MAGIC + _seal(path, content) + content)
                 os.replace(temporary, path)
             except BaseException:
                 os.unlink(temporary)
@@ -128,10 +129,11 @@ class Cache:
     def entries(self) -> list[tuple[Path, int, float]]:
         """Path, size and time of last use of each entry, the longest unused first."""
         found: list[tuple[Path, int, float]] = []
-        for path in self.folder.glob("*/*"):
+        for path in self.folder.rglob("*"):
             with contextlib.suppress(OSError):
-                status = path.stat()
-                found.append((path, status.st_size, status.st_mtime))
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append((path, status.st_size, status.st_mtime))
         return sorted(found, key=lambda entry: entry[2])
 
     def clean(self, limit: int | None = None) -> int:
@@ -150,6 +152,38 @@ class Cache:
             total -= size
         return removed
 
+    def faults(self) -> list[tuple[Path, str]]:
+        """The files that readers ignore, and why; one that goes away meanwhile is none of them."""
+        found: list[tuple[Path, str]] = []
+        for path, _, _ in self.entries():
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    fault = _fault(path.stat(), path.read_bytes(), path)
+                except PermissionError as reason:
+                    fault = f"it cannot be read: {reason.strerror}"
+                if fault:
+                    found.append((path, fault))
+        return found
+
+
+def limit_of(text: str | None) -> int:
+    """A number of bytes, which may end in K, M or G; `LIMIT` when there is none.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if not text:
+        return LIMIT
+    digits, unit = (text[:-1], "KMG".find(text[-1].upper()) + 1) if text[-1].isalpha() else (text, 0)
+    if not digits.isascii() or not digits.isdigit() or (unit == 0 and digits != text):
+        raise ValueError(f"{text!r} is no size of a cache: bytes, or 500K, 200M, 2G")
+    return int(digits) << 10 * unit
+
+
+def _seal(path: Path, content: bytes) -> bytes:
+    """What stands before an entry's content, so that neither it nor its name can be another's."""
+    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()
+
 
 def _user_folder() -> Path:
     import platformdirs
@@ -157,13 +191,13 @@ def _user_folder() -> Path:
     return platformdirs.user_cache_path("denali-py")
 
 
-def _fault(status: os.stat_result, content: bytes) -> str | None:
+def _fault(status: os.stat_result, content: bytes, path: Path) -> str | None:
     """Why an entry's file cannot be trusted, if so."""
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "others can write it"
     if not content.startswith(MAGIC):
         return "it is none of ours"
     start = len(MAGIC)
-    if hashlib.sha256(content[start + 32 :]).digest() != content[start : start + 32]:
-        return "it is damaged"
+    if _seal(path, content[start + 32 :]) != content[start : start + 32]:
+        return "it is damaged, or another entry's"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ FUNCTION = 2
 PC32, PLT32 = 2, 4  # types of relocations, as the psABI names them
 THROUGH_SLOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 ABSOLUTE, DISTANCE = 1, 24  # 64, PC64
+FRAME = 64 << 10  # bytes of native stack that a function may take at once: less than lies behind any stack
+TAKEN = re.compile(rb"(?=\x48\x81\xec(.{4}))", re.DOTALL)  # sub rsp, of more than a signed byte
 STUB = 16  # jmp *6(%rip), then the address
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -197,8 +200,15 @@ def _fill(image: bytearray, code: bytes, sections: list[_Section], slots: dict[i
             if len(data) != section.size:
                 raise Unloadable(f"{section.name} is cut off")
             image[section.place : section.place + section.size] = data
+            if frame_of(data) > FRAME:
+                raise Unloadable(f"a function takes {frame_of(data)} bytes of native stack")
     for place, _ in slots.values():
         image[place : place + 8] = b"\xff\x25\x02\x00\x00\x00\xcc\xcc"
+
+
+def frame_of(code: bytes) -> int:
+    """The most bytes that an instruction of these takes from the stack, wherever one is taken to begin."""
+    return max((int.from_bytes(found[1], "little") for found in TAKEN.finditer(code)), default=0)
 
 
 def _relocate(

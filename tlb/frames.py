@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import entry
-from .native import External, carray, native, numbers_at, pointer_to
+from .native import External, carray, native, numbers_at, pointer_to, zero
 
 FRAME = 4096
 LENGTHS = 1024  # runs this long or longer share one list
@@ -176,8 +176,9 @@ def take(pool: Any, length: int, holder: int) -> int:
 
 @native
 def empty(pool: Any, first: int, length: int) -> None:
-    """Have a run read as zeros, and cost the host nothing."""
-    _madvise(pool.base + first * FRAME, length * FRAME, _DROP)
+    """Have a run read as zeros, and cost the host nothing; zeros are written where it is locked."""
+    if _madvise(pool.base + first * FRAME, length * FRAME, _DROP) != 0:
+        zero(pool.base + first * FRAME, length * FRAME)
 
 
 @native

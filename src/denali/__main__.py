@@ -16,6 +16,7 @@ COMMANDS = {
     "inspect": "Show what the machine made of a program.",
     "manual": "Explain an instruction.",
     "bench": "Measure guests against native code and other sandboxes.",
+    "cache": "Show, check, bound or clear what is kept on disk.",
     "doctor": "Say what this host offers and what is missing for what.",
 }
 

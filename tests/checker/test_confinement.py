@@ -17,11 +17,13 @@ from denali.isa import strides
 from denali.isa.assembler import assemble
 from denali.isa.compile import compile_object
 from denali.isa.image import Image
+from denali.isa.loader import frame_of
 from denali.isa.translate import Translation
 from denali.libos import cc
 from denali.system import load
 
 SIZE = 8192 + 96
+SMALL, PUSHED = 128, 64  # bytes of a frame that take another instruction, and of registers that are pushed before
 # Something of everything, through addresses that nobody can know: groups up and down, a read-only table, stores,
 # atomics, calls, jumps through registers.
 EVERYTHING = """
@@ -80,11 +82,13 @@ def everything() -> Image:
 
 
 def checked(image: Image, size: int = SIZE, entries: list[int] | None = None) -> Report:
-    """The checker's report on a translation whose checks LLVM kept."""
+    """The checker's report on a translation whose checks LLVM kept; the loader sees no smaller frames."""
     translation = Translation(image, size)
     text, _ = translation.module(translation.entries() if entries is None else entries)
-    layout = Layout(size, len(image.read_only), (image.text_end - image.text_start + 1) // 2)
-    return check(compile_object(keep_checks(text)), layout)
+    code = compile_object(keep_checks(text))
+    report = check(code, Layout(size, len(image.read_only), (image.text_end - image.text_start + 1) // 2))
+    assert max(report.frames.values()) <= max(frame_of(code), SMALL) + PUSHED
+    return report
 
 
 def test_the_translator_is_accepted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -11,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from denali.isa.cache import UNCONCERNED, Cache, code_version, key
+from denali.commands.cache import cache as command
+from denali.isa.cache import UNCONCERNED, Cache, code_version, key, limit_of
 
 
 @pytest.fixture
@@ -137,3 +140,41 @@ def test_processes_share_it(cache: Cache) -> None:
 def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DENALI_CACHE", str(tmp_path))
     assert Cache().folder == tmp_path
+
+
+def test_an_entry_in_anothers_place_is_ignored(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    cache.put("kind", "name", b"content")
+    cache.path("kind", "name").rename(cache.path("kind", "other"))
+    with caplog.at_level(logging.WARNING):
+        assert cache.get("kind", "other") is None
+    assert "another entry's" in caplog.text
+
+
+def test_the_limit_can_be_set_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENALI_CACHE_LIMIT", "2K")
+    cache = Cache(tmp_path)
+    for number in range(8):
+        cache.put("kind", str(number), bytes(500))
+        assert sum(size for _, size, _ in cache.entries()) <= 2048
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1.5G", "K", "12Q", "١"])
+def test_a_limit_that_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no size"):
+        limit_of(text)
+
+
+def test_the_command_shows_checks_bounds_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENALI_CACHE", str(tmp_path))
+    cache, run = Cache(), CliRunner().invoke
+    for number in range(4):
+        cache.put("native", str(number), bytes(1000))
+    shown = json.loads(run(command, ["--json", "--verify"]).output)
+    assert (shown["entries"], shown["faults"], shown["kinds"]["native"]["entries"]) == (4, [], 4)
+    cache.path("native", "2").write_bytes(b"foreign")
+    checked = run(command, ["--verify"])
+    assert checked.exit_code == 1
+    assert "native/2 is ignored: it is none of ours" in checked.output
+    assert json.loads(run(command, ["--limit", "2K", "--json"]).output)["bytes"] <= 2048
+    assert json.loads(run(command, ["--clear", "--json"]).output)["entries"] == 0
+    assert run(command, ["--limit", "much"]).exit_code == 2

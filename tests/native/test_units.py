@@ -9,7 +9,9 @@ from denali.isa.assembler import assemble
 from denali.isa.compile import compile_object
 from denali.isa.context import Status
 from denali.isa.engine import Engine
+from denali.isa.frame import STACK_SHORT
 from denali.isa.image import Image
+from denali.isa.loader import Unloadable, load
 from denali.isa.record import Cause
 from denali.isa.translate import Translation
 from denali.isa.units import Program
@@ -168,3 +170,20 @@ def test_a_group_whose_end_is_outside_traps_at_the_access_that_is(engine: Engine
 def test_translating_twice_gives_the_same_text() -> None:
     image = assemble(SWITCH).image()
     assert Translation(image, SIZE).module([image.entry]) == Translation(image, SIZE).module([image.entry])
+
+
+def test_a_unit_that_finds_even_an_empty_native_stack_short_is_interpreted(engine: Engine) -> None:
+    slots = ", ".join(["i64"] * 11)
+    back = f"{{ {slots} }} {{ i64 {STACK_SHORT}, {', '.join(['i64 poison'] * 10)} }}"
+    text = f"define x86_regcallcc {{ {slots} }} @pc_10000({slots}) {{\n  ret {back}\n}}\n"
+    twins = Twins(engine, assemble(LOOP).image())
+    assert twins.space.flat.install(compile_object(f'target triple = "x86_64-unknown-linux-gnu"\n{text}'))
+    assert twins.run(10_000) is Status.TRAP
+    twins.space.close()
+
+
+def test_a_unit_with_a_large_frame_is_not_loaded() -> None:
+    text = "define void @large() {\n  %frame = alloca [70000 x i8]\n  call void @use(ptr %frame)\n  ret void\n}\n"
+    code = compile_object(f'target triple = "x86_64-unknown-linux-gnu"\n{text}declare void @use(ptr)\n')
+    with pytest.raises(Unloadable, match="native stack"):
+        load(code, {"use": 4096})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,18 @@ def test_a_released_run_is_given_out_again_and_reads_zero(frames: Frames) -> Non
     assert frames.take(4, holder=8) == first
     assert not frames.memory[first * FRAME : (first + 4) * FRAME].any()
     assert frames.free == 60
+
+
+def test_a_run_that_the_host_does_not_let_go_reads_zero_too(frames: Frames) -> None:
+    first = frames.take(2, holder=7)
+    place, libc = frames.memory.ctypes.data + first * FRAME, ctypes.CDLL(None)
+    if libc.mlock(ctypes.c_void_p(place), ctypes.c_size_t(2 * FRAME)):
+        pytest.skip("this host locks no memory")
+    frames.memory[first * FRAME : (first + 2) * FRAME] = 0xAA
+    frames.release(first, 2)
+    assert frames.take(2, holder=8) == first
+    assert not frames.memory[first * FRAME : (first + 2) * FRAME].any()
+    libc.munlock(ctypes.c_void_p(place), ctypes.c_size_t(2 * FRAME))
 
 
 def test_running_out_names_the_numbers(frames: Frames) -> None:
