@@ -225,7 +225,7 @@ class Guests(Sequence[Guest]):
     """The guests of one spawn, in order; a million of them cost no more than one."""
 
     kernel: Kernel
-    numbers: range
+    numbers: Sequence[int]
     birth: Birth
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -33,6 +34,7 @@ from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
 from . import births, life, parking, revocation, verbs
+from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
 from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
@@ -95,7 +97,7 @@ class Kernel:
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter
-        self._closed = threading.Lock()
+        self._closed, self._gatekeeper = threading.Lock(), Gatekeeper()
         self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
         self._call = self._runner.mailbox.call
         self.endings = self._runner.obituary
@@ -158,6 +160,8 @@ class Kernel:
         watchdog: int | None = None,
         start: bool = True,
         pipe: Pipe | None = None,
+        wait: float | None = None,
+        progress: Progress | None = None,
     ) -> Guests:
         """Make `count` guests of one image.
 
@@ -173,6 +177,9 @@ class Kernel:
                 does not count); looked at after every turn; None: it may compute for ever.
             start: let them run at once; else `Guest.start` does.
             pipe: called by the kernel's thread with what they write, as it comes; it is then not kept.
+            wait: let them in one after the other as there is room, idle guests being parked for them; the seconds after
+                which it is given up when nothing moves. None: all at once or not at all.
+            progress: told, while it waits, how many of how many there are.
 
         Raises:
             Overdrawn: there are not enough frames or numbers; no guest was made.
@@ -190,11 +197,27 @@ class Kernel:
             piped=pipe is not None,
             extra=extra,
         )
-        return self._spawn(image, memory, plan, pipe)
+        return self._spawn(image, memory, plan, pipe, wait, progress)
 
-    def _spawn(self, image: Image | Frozen, memory: int | None, plan: births.Plan, pipe: Pipe | None) -> Guests:
+    def _spawn(
+        self,
+        image: Image | Frozen,
+        memory: int | None,
+        plan: births.Plan,
+        pipe: Pipe | None,
+        wait: float | None = None,
+        progress: Progress | None = None,
+    ) -> Guests:
         birth, space = self._birth(image, memory, plan.fuel)
-        numbers = self._call(lambda: self._runner.bear(birth, space, plan, pipe))
+        runner = self._runner
+        if wait is None:
+            return Guests(self, self._call(lambda: runner.bear(birth, space, plan, pipe)), birth)
+        numbers = self._gatekeeper.admit(
+            Request(plan.count, wait, progress),
+            lambda count: self._call(lambda: runner.bear_some(birth, space, replace(plan, count=count), pipe)),
+            lambda numbers: self._call(lambda: runner.kill(numbers)),
+            runner.why_not,
+        )
         return Guests(self, numbers, birth)
 
     def _birth(self, image: Image | Frozen, memory: int | None, fuel: int) -> tuple[Birth, Space]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from denali.isa.engine import Engine, Space
 from denali.tlb.frames import Overdrawn
 
 from . import births, life, loop, reaper, verbs
+from .gatekeeper import MINIMUM
 from .guest import Birth
 from .mailbox import Closed, Mailbox
 from .obituary import Obituary
 from .outside import Outside
-from .records import End
+from .records import End, State
 from .tables import Tables
-from .warehouse import Warehouse
+from .warehouse import BATCH, Warehouse
 
 log = logging.getLogger("denali.kernel")
 
@@ -62,13 +64,41 @@ class Runner:
             self._pipes.update(dict.fromkeys(numbers, pipe))
         return numbers
 
+    def bear_some(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> range:
+        """Make as many of these guests as there is room for now; their numbers. The loop's thread only.
+
+        Raises:
+            Overdrawn: there are no numbers for them, or fewer frames in all; waiting is no use.
+        """
+        frames, room = self.tables.frames, len(self.tables.guests) - int(self.tables.record["count"][0])
+        if room < plan.count or birth.frames + MINIMUM > frames.count:
+            raise Overdrawn(
+                f"{plan.count} guests of {birth.frames} frames asked for; {room} numbers are free, and {frames.count} "
+                f"frames is all there are, of which {MINIMUM} stay free"
+            )
+        if self.warehouse.is_short:
+            return range(0)
+        count = min(plan.count, (frames.free - MINIMUM) // birth.frames)
+        if count < 1:
+            self.warehouse.make_room(BATCH, State.IDLE)
+            return range(0)
+        return self.bear(birth, space, replace(plan, count=count), pipe)
+
+    def why_not(self) -> str:
+        """What those who wait for frames wait for."""
+        frames = self.tables.frames
+        words = f"{frames.free} of {frames.count} frames are free, {MINIMUM} stay so"
+        if self.warehouse.is_short:
+            words += f"; the process is above its limit of {self.warehouse.resident:,} bytes"
+        return f"{words}; no idle guest is left to be parked"
+
     def bear_gateway(self, birth: Birth, space: Space, plan: births.Plan) -> None:
         """Make the gateway, under its number; before any other guest. The loop's thread only."""
         self.tables.record["count"] = GATEWAY
         self.bear(birth, space, plan, None)
         self.tables.record["gateway"] = GATEWAY
 
-    def kill(self, numbers: range | list[int]) -> None:
+    def kill(self, numbers: Sequence[int]) -> None:
         """End guests' lives. The loop's thread only."""
         for number in numbers:
             life.kill(self.tables.address, number, End.KILLED)

@@ -64,20 +64,20 @@ class Warehouse:
                 parking.want_again(self._tables.address, number)
                 record["waiting"] = 1
                 break
-        if self._is_short() and not self.make_room(BATCH, State.IDLE):
+        if time.monotonic() >= self._next_look and self.is_short and not self.make_room(BATCH, State.IDLE):
             self._next_look = time.monotonic() + PAUSE_S
 
-    def _is_short(self) -> bool:
-        if self.resident is None or time.monotonic() < self._next_look:
-            return False
-        return resident() > self.resident
+    @property
+    def is_short(self) -> bool:
+        """Whether the process has more memory than it should."""
+        return self.resident is not None and resident() > self.resident
 
     @property
     def busy(self) -> bool:
         """Whether there is more to do soon."""
         if int(self._tables.record["wanted_head"][0]) != NOBODY or self.reading:
             return True
-        return self._is_short()
+        return time.monotonic() >= self._next_look and self.is_short
 
     def make_room(self, guests: int, lowest: State) -> int:
         """Park so many guests that the clock finds; how many."""

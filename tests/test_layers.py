@@ -23,7 +23,7 @@ TOOLS = {
 }  # fmt: skip
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
 # isa/ holds two realisations of memory: flat, and the pages of a virtual MMU.
-BUDGET = {"isa": 9000, "tlb": 1800, "kernel": 5050}
+BUDGET = {"isa": 9000, "tlb": 1800, "kernel": 5200}
 
 
 def modules(folder: str) -> list[Path]:

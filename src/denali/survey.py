@@ -78,6 +78,7 @@ def survey(
     fuel: int | None = None,
     watchdog: int | None = None,
     warm: bool = True,
+    wait: float | None = None,
     asked: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Spawn `count` guests of `image` in `kernel` and ask each of them once over the virtual network.
@@ -89,6 +90,7 @@ def survey(
         memory: bytes of private memory each; None: what the kernel gives by default.
         fuel: instructions in the life of each; None: no limit.
         watchdog: instructions after which one that asks for nothing is stopped; None: no limit.
+        wait: see `Kernel.spawn`.
         warm: start them from the image warmed to its mark, if it has one.
         asked: told from time to time how many guests have been asked.
     """
@@ -97,7 +99,7 @@ def survey(
     before = footprint()
     begin, working = time.perf_counter_ns(), time.process_time_ns()
     start, size = (frozen, None) if frozen else (image, memory)
-    guests = kernel.spawn(start, count=count, memory=size, fuel=fuel, watchdog=watchdog)
+    guests = kernel.spawn(start, count=count, memory=size, fuel=fuel, watchdog=watchdog, wait=wait)
     spawn_ns, spawn_cpu = time.perf_counter_ns() - begin, time.process_time_ns() - working
     first_guest_s = since_process_start()
     probe = kernel.spawn(service("probe"), start=False, pipe=results.extend)[0]

@@ -33,6 +33,8 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
     type=click.IntRange(0),
     help="Stop a guest that computes for so many instructions without asking the machine for anything; 0: never.",
 )
+@click.option("--resident", type=Bytes(), help="Park idle guests from this much memory on, e.g. 4G. Default: never.")
+@click.option("--swap", type=click.Path(path_type=Path), help="File to be made for parked guests.")
 @click.option("--warm/--cold", default=True, help="Start from the image warmed to its mark (if it has one), or do not.")
 @click.option("--duration", type=float, help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
@@ -44,6 +46,8 @@ def spawn(
     memory: int | None,
     fuel: int | None,
     watchdog: int,
+    resident: int | None,
+    swap: Path | None,
     warm: bool,
     duration: float | None,
     once: bool,
@@ -59,12 +63,12 @@ def spawn(
     denali-py spawn examples/counter.py --count 10 --port 9000
     denali-py spawn service.elf --memory 256K --once --json
     """
-    from ..survey import survey
+    from ..survey import PATIENCE_S, survey
     from ..system import Kernel, load_all
 
     with one_line_errors(), spinner("preparing") as say:
         image = load_all(program, ("gateway", "probe"), say)
-        kernel = Kernel(progress=say)
+        kernel = Kernel(progress=say, resident=resident, swap=swap)
     with kernel, one_line_errors():
         with spinner(f"spawning {count:,} guests") as say:
             report = survey(
@@ -75,6 +79,7 @@ def spawn(
                 fuel=fuel,
                 watchdog=watchdog or None,
                 warm=warm,
+                wait=None if resident is None else PATIENCE_S,
                 asked=lambda n: say(f"{n:,} of {count:,} asked"),
             )
         if once:

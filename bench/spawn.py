@@ -1,0 +1,77 @@
+"""What spawning, parking and resetting guests of a service cost: `python -m denali.bench.spawn [SERVICE.py] [COUNT]`.
+
+Times are CPU time of the kernel's thread, so that other work on the host counts little; bytes are what it keeps.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from denali.isa.image import Image
+from denali.kernel import births, crumbs, parking
+from denali.kernel.records import GUEST
+from denali.kernel.template import Frozen
+from denali.survey import survey
+from denali.system import Kernel, load
+
+_HELLO = Path(__file__).parent.parent / "examples" / "hello.py"
+_ENDLESS = 1 << 62
+
+
+def timed(kernel: Kernel, action: Callable[[], object]) -> int:
+    """CPU ns that an action takes in the kernel's thread."""
+
+    def run() -> int:
+        begin = time.thread_time_ns()
+        action()
+        return time.thread_time_ns() - begin
+
+    return kernel._call(run)  # pyright: ignore[reportPrivateUsage]
+
+
+def spawn_ns(image: Image | Frozen, count: int) -> float:
+    """CPU ns a guest to spawn so many in a kernel that has made none; they are held."""
+    with Kernel(gateway=False) as kernel:
+        birth, space = kernel._birth(image, None, _ENDLESS)  # pyright: ignore[reportPrivateUsage]
+        plan = births.Plan(count, _ENDLESS, 1_000_000, _ENDLESS, start=False)
+        runner = kernel._runner  # pyright: ignore[reportPrivateUsage]
+        return timed(kernel, lambda: runner.bear(birth, space, plan, None)) / count
+
+
+def parked(image: Image, count: int) -> None:
+    """Have guests answer, park them, bring them back and reset them."""
+    with Kernel() as kernel:
+        kernel.prepare(image)
+        answered = survey(kernel, image, count).answered
+        guests = [guest for guest in kernel.guests() if guest.image is image]
+        warehouse, tables = kernel._runner.warehouse, kernel.tables  # pyright: ignore[reportPrivateUsage]
+        away = timed(kernel, lambda: [warehouse.park(guest.number) for guest in guests])
+        done = kernel.metrics()["parked"]
+        kept = (len(tables.crumbs.items) - tables.crumbs.free) * crumbs.CRUMB.itemsize / done
+        back = timed(kernel, lambda: [warehouse.summon(guest.number) for guest in guests])
+        seeds = kernel.tables.scratch.ctypes.data
+        reset = timed(kernel, lambda: [parking.restore(tables.address, guest.number, seeds) for guest in guests])
+    total = kept + crumbs.PARKED.itemsize + GUEST.itemsize
+    print(f"{answered:,} guests answered, {done:,} parked: {total:,.0f} B each: {kept:,.0f} packed, records the rest")
+    print(f"park {away / done / 1e3:.1f} us, bring back {back / done / 1e3:.1f} us, reset {reset / done / 1e3:.1f} us")
+
+
+def main() -> None:
+    """Print the figures."""
+    image = load(sys.argv[1] if len(sys.argv) > 1 else _HELLO)
+    most = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
+    with Kernel(gateway=False) as kernel:
+        frozen = kernel.warm(image)
+    pages, frames = len(frozen.template.index), frozen.template.frames
+    print(f"{image.name} at its mark: {pages} of {frames} pages touched, {frozen.template.size:,} B copied")
+    for count in sorted({min(most, 10**power) for power in (3, 4, 5)}):
+        cold, warm = (min(spawn_ns(kind, count) for _ in range(3)) for kind in (image, frozen))
+        print(f"{count:,} guests: {warm:,.0f} ns each from the warmed image, {cold:,.0f} ns cold")
+    parked(image, min(most, 5000))
+
+
+if __name__ == "__main__":
+    main()
