@@ -184,8 +184,9 @@ def _from_elf(content: bytes, name: str) -> Image:
     parts = list(headers.parts(content, head))
     segments = list(_segments(parts, content))
     read_only, writable = _split(segments)
-    ro_start, ro_end = _extent(read_only)
-    start = writable[0].start & -PAGE if writable else _page_after(ro_end)
+    ro_start, last = _extent(read_only)
+    ro_end = _page_after(last)  # compilers read words of which only a part is theirs
+    start = writable[0].start & -PAGE if writable else ro_end
     _, end = _extent(writable) if writable else (start, start)
     data_end = max((s.start + len(s.data) for s in writable), default=start)
     registers = _registers(parts, start, end)
