@@ -28,7 +28,7 @@ def elf(sections: dict[str, bytes] | None = None) -> bytes:
 def test_an_image_gets_back_what_was_written() -> None:
     image = Image.from_elf(elf(), "test")
     assert (image.entry, image.ro_start, image.text_start, image.text_end) == (0x10002, 0x10000, 0x10000, 0x10010)
-    assert image.read_only == CODE + bytes(0x11000 - 0x10010) + b"const"
+    assert image.read_only == (CODE + bytes(0x11000 - 0x10010) + b"const").ljust(0x2000, b"\0")
     assert (image.private_start, image.data, image.zeroed) == (0x12000, b"data", 60)
     assert (image.functions, image.objects) == ((MAIN,), (VALUE,))
 
