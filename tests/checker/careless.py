@@ -1,7 +1,7 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
 """Translators with one mistake each: a line of the real one is replaced, for the checker to catch.
 
-with mutated(Mutant("off by one", Accesses, "_within", "{room + 1}", "{room + 2}")):
+with mutated(Mutant("off by one", FlatMemory, "_within", "{room + 1}", "{room + 2}")):
     ...  # what is translated here is wrong
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from denali.isa.accesses import Accesses
 from denali.isa.ends import Ends
+from denali.isa.flat import FlatMemory
 from denali.isa.frame import Layout
 from denali.isa.registers import Registers
 from denali.isa.unit import Unit
@@ -61,23 +61,23 @@ def mutants() -> list[Mutant]:
     private = "self._within(address, offset, self.layout.private_size - group.span)"
     shared = "len(image.read_only) - group.span"
     return [
-        Mutant("no check at all", Accesses, "_within", "if room < 0:", 'return "true"\n    if room < 0:'),
-        Mutant("one byte too much", Accesses, "_within", "{room + 1}", "{room + 2}"),
-        Mutant("a signed comparison", Accesses, "_within", within, "icmp slt i64 {moved}, {room + 1}"),
-        Mutant("a comparison of 32 bits", Accesses, "_within", within,
+        Mutant("no check at all", FlatMemory, "_within", "if room < 0:", 'return "true"\n    if room < 0:'),
+        Mutant("one byte too much", FlatMemory, "_within", "{room + 1}", "{room + 2}"),
+        Mutant("a signed comparison", FlatMemory, "_within", within, "icmp slt i64 {moved}, {room + 1}"),
+        Mutant("a comparison of 32 bits", FlatMemory, "_within", within,
                "icmp ult i32 {self.body.value(f'trunc i64 {moved} to i32')}, {room + 1}"),
-        Mutant("the group's span forgotten", Accesses, "_fits", private, private.replace(" - group.span", "")),
-        Mutant("the group's lowest forgotten", Accesses, "_fits", "group.low - signed", "0 - signed"),
-        Mutant("memory begins a page early", Accesses, "_fits", "image.private_start", "image.private_start + 4096"),
-        Mutant("read-only bytes without their end", Accesses, "_read_only", shared, "(1 << 40)"),
-        Mutant("read-only bytes one too many", Accesses, "_read_only", shared, shared + " + 1"),
-        Mutant("read-only bytes from elsewhere", Accesses, "_read_only", "{-image.ro_start}", "{8 - image.ro_start}"),
+        Mutant("the group's span forgotten", FlatMemory, "_fits", private, private.replace(" - group.span", "")),
+        Mutant("the group's lowest forgotten", FlatMemory, "_fits", "group.low - signed", "0 - signed"),
+        Mutant("memory begins a page early", FlatMemory, "_fits", "image.private_start", "image.private_start + 4096"),
+        Mutant("read-only bytes without their end", FlatMemory, "_read_only", shared, "(1 << 40)"),
+        Mutant("read-only bytes one too many", FlatMemory, "_read_only", shared, shared + " + 1"),
+        Mutant("read-only bytes from elsewhere", FlatMemory, "_read_only", "{-image.ro_start}", "{8 - image.ro_start}"),
         Mutant("stores into read-only bytes", accesses, "plan", "group.private |= access.writes", "pass"),
         Mutant("the group ends with its first", accesses, "plan", "max(high, group.high)\n",
                "max(group.high, group.low + 1)\n"),
         Mutant("accesses taken for smaller ones", bounds, "access_of", "step.args[1].width // 8", "1"),
         Mutant("memory behind the wrong record", Layout, "displacement", "CONTEXT.itemsize", "8"),
-        Mutant("constant addresses believed", Accesses, "_fixed", "self.layout.private(low, high)",
+        Mutant("constant addresses believed", FlatMemory, "_fixed", "self.layout.private(low, high)",
                "not access.address.base"),
         Mutant("a difference taken for a sum", Tracker, "_combine", "values[0].distance - values[1].distance",
                "values[0].distance + values[1].distance"),
