@@ -39,10 +39,11 @@ def load(path: Path, name: str):
 
 
 def sources() -> list[str]:
-    """The files of all modules loaded that are neither Python's own nor an installed package's."""
-    fixed = [sysconfig.get_path(k) for k in ("stdlib", "platstdlib", "purelib", "platlib")]
-    files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
-    return sorted({f for f in files if f and f.endswith(".py") and not f.startswith(tuple(fixed))})
+    """The files of all modules loaded that are ours or the service's, not Python's own or another package's."""
+    fixed = tuple(sysconfig.get_path(k) for k in ("stdlib", "platstdlib", "purelib", "platlib"))
+    files = [(name, getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())]
+    ours = {file for name, file in files if name.split(".")[0] == "denali" or not file.startswith(fixed)}
+    return sorted(file for file in ours if file.endswith(".py"))
 
 
 def compile_module(module, say) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from denali.isa.image import Image
-from denali.libos.compiler import build
+from denali.libos.compiler import build, worker
 
 from .guest import run_image, write
 
@@ -71,6 +72,16 @@ def test_a_second_build_comes_from_the_cache_until_a_source_changes(service: Pat
         assert said
     ends = [run_image(Image.from_elf(image, "service")).exit_status for image in (first, second)]
     assert ends == [2 * 21 + 100, 2 * 21 + 200]
+
+
+def test_an_image_depends_on_our_files_even_where_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def everything_is_installed(kind: str) -> str:
+        return "/"
+
+    monkeypatch.setattr(sysconfig, "get_path", everything_is_installed)
+    found = worker.sources()
+    assert worker.__file__ in found
+    assert not any(file.endswith("pytest/__init__.py") for file in found)
 
 
 def test_the_image_names_functions_and_arrays(service: Path) -> None:
