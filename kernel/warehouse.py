@@ -70,7 +70,8 @@ class Warehouse:
     @property
     def is_short(self) -> bool:
         """Whether the process has more memory than it should."""
-        return self.resident is not None and resident() > self.resident
+        most = self.resident
+        return most is not None and resident() > most
 
     @property
     def busy(self) -> bool:

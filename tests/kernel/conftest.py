@@ -37,24 +37,27 @@ def engine() -> Iterator[Engine]:
         yield made
 
 
+@contextlib.contextmanager
+def opened(engine: Engine, **options: object) -> Iterator[Kernel]:
+    """A kernel that is checked and closed when it is left."""
+    sizes: dict[str, object] = {"capacity": 4096, "frames": 1 << 17, "packets": 1024}
+    kernel = Kernel(engine=engine, **(sizes | options))  # type: ignore[arg-type]
+    try:
+        yield kernel
+        with contextlib.suppress(Closed):
+            kernel.check()
+    finally:
+        kernel.close()
+    kernel.tables.check()
+    assert kernel.tables.packets.free == len(kernel.tables.packets.items)
+    assert int((kernel.tables.frames.holder != 0).sum()) == 0
+
+
 @pytest.fixture
 def make_kernel(engine: Engine) -> Iterator[Callable[..., Kernel]]:
     """Makes kernels; each is checked and closed after the test."""
-    made: list[Kernel] = []
-
-    def make(**options: object) -> Kernel:
-        sizes: dict[str, object] = {"capacity": 4096, "frames": 1 << 17, "packets": 1024}
-        made.append(Kernel(engine=engine, **(sizes | options)))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for kernel in made:
-        with contextlib.suppress(Closed):
-            kernel.check()
-        kernel.close()
-        kernel.tables.check()
-        assert kernel.tables.packets.free == len(kernel.tables.packets.items)
-        assert int((kernel.tables.frames.holder != 0).sum()) == 0
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(opened(engine, **options))
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from denali.isa.engine import Engine
 from denali.isa.virtual import Sent
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End, State
 from denali.kernel.swap import BLOCK, Full, Swap, Unreadable
 
-from .conftest import program
+from .conftest import opened, program
 from .programs import SLEEPER, SPIN
 
 # Adds one to a counter for each frame that it receives, and spoils all registers that it does not need.
@@ -69,6 +70,16 @@ def settled(guests: list[Guest]) -> None:
         time.sleep(0.001)
 
 
+def change(kernel: Kernel, **fields: object) -> None:
+    """Set fields of the warehouse between two turns: they are the loop's."""
+
+    def act() -> None:
+        for name, value in fields.items():
+            setattr(kernel._runner.warehouse, name, value)  # type: ignore[reportPrivateUsage]
+
+    kernel._call(act)  # type: ignore[reportPrivateUsage]
+
+
 def digest(kernel: Kernel, guest: Guest) -> str:
     """Of registers and memory; brings a parked guest back."""
     kernel.read_memory(guest, guest.image.private_start, 0)
@@ -114,21 +125,23 @@ def test_a_frame_wakes_a_parked_guest(kernel: Kernel) -> None:
 def test_a_timer_wakes_a_parked_guest(kernel: Kernel) -> None:
     (guest,) = sleepers(kernel, 1, TICKS)
     before = count(guest)
+    turns = guest.metrics()["turns"]
     while not kernel.park(guest):
-        pass
-    deadline = time.monotonic() + 10
-    while guest.parked:
+        turns = guest.metrics()["turns"]
+    deadline = time.monotonic() + 20
+    while guest.metrics()["turns"] <= turns:
         assert time.monotonic() < deadline
+        time.sleep(0.001)
     assert count(guest) > before
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_interleaving_of_parking_and_running_is_as_if_nobody_had_been_parked(
-    make_kernel: Callable[..., Kernel], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     swap = tmp_path_factory.mktemp("swap") / "file" if data.draw(st.booleans()) else None
-    with make_kernel(swap=swap, resident=1 if swap else None, clock="virtual") as kernel:
+    with opened(engine, swap=swap, resident=1 if swap else None, clock="virtual") as kernel:
         one, other = sleepers(kernel, 2)
         sent = 0
         for verb in data.draw(st.lists(st.sampled_from(["park", "send", "write", "look"]), max_size=12)):
@@ -235,11 +248,11 @@ def test_what_the_disk_loses_stops_those_guests_and_no_others(
     path = tmp_path / "swap"
     kernel = make_kernel(resident=1 << 40, swap=path)
     guests = sleepers(kernel, 5)
-    kernel._runner.warehouse.resident = 0  # type: ignore[reportPrivateUsage]
+    change(kernel, resident=0)
     kernel.park(guests[0])
     for guest in guests[1:]:
         kernel.park(guest)
-    kernel._runner.warehouse.resident = None  # type: ignore[reportPrivateUsage]
+    change(kernel, resident=None)
     resident = sleepers(kernel, 5)
     on_disk = [guest for guest in guests if guest.parked and kernel.tables.parked["offset"][guest.number] > 0]
     assert len(on_disk) >= 3
@@ -271,7 +284,6 @@ def test_a_swap_file_gives_back_what_was_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_is_lost(make_kernel: Callable[..., Kernel]) -> None:
     kernel = make_kernel(resident=1 << 40)
     guests = sleepers(kernel, 5)
-    warehouse = kernel._runner.warehouse  # type: ignore[reportPrivateUsage]
     swap = Swap.__new__(Swap)
     swap.path, swap._end, swap.is_full = Path("/dev/full"), 0, False  # type: ignore[reportPrivateUsage]
     swap._descriptor = os.open("/dev/full", os.O_RDWR)  # type: ignore[reportPrivateUsage]
@@ -281,10 +293,9 @@ def test_a_full_disk_is_said_and_nothing_is_lost(make_kernel: Callable[..., Kern
     swap.is_full = False
     before = [digest(kernel, guest) for guest in guests]
     kernel.park(guests[0])
-    warehouse.swap, warehouse.resident = swap, 0
+    change(kernel, swap=swap, resident=0)
     kernel.park(*guests)
-    warehouse.swap = None
-    warehouse.resident = None
+    change(kernel, swap=None, resident=None)
     assert [digest(kernel, guest) for guest in guests] == before
     os.close(swap._descriptor)  # type: ignore[reportPrivateUsage]
 
