@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 
 import pytest
@@ -38,7 +38,7 @@ def engine() -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def opened(engine: Engine, **options: object) -> Iterator[Kernel]:
+def opened(engine: Engine, **options: object) -> Generator[Kernel]:
     """A kernel that is checked and closed when it is left."""
     sizes: dict[str, object] = {"capacity": 4096, "frames": 1 << 17, "packets": 1024}
     kernel = Kernel(engine=engine, **(sizes | options))  # type: ignore[arg-type]
@@ -57,7 +57,11 @@ def opened(engine: Engine, **options: object) -> Iterator[Kernel]:
 def make_kernel(engine: Engine) -> Iterator[Callable[..., Kernel]]:
     """Makes kernels; each is checked and closed after the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda **options: stack.enter_context(opened(engine, **options))
+
+        def make(**options: object) -> Kernel:
+            return stack.enter_context(opened(engine, **options))
+
+        yield make
 
 
 @pytest.fixture
