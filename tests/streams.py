@@ -45,6 +45,22 @@ def is_used(one: Instruction) -> bool:
 POOL = [one for one in DEFINITIONS if is_used(one)]
 GROUPS = ("integer", "multiply", "atomic", "bits", "compressed", "float", "float", "system")
 
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What random programs are made of: instructions, and whether all floating-point registers begin as singles."""
+
+    pool: Sequence[Instruction]
+    boxed: bool = False
+
+    def groups(self) -> list[list[Instruction]]:
+        """The instructions by extension, as often as `GROUPS` has it."""
+        groups = ([one for one in self.pool if one.extension == group] for group in GROUPS)
+        return [group for group in groups if group]
+
+
+EVERYTHING = World(POOL)
+
 SINGLES = (
     0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007FFFFF, 0x00800000, 0x3F800000, 0xBF800000, 0x7F7FFFFF,
     0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFC12345, 0x4F000000, 0x5F000000, 0xCF000000, 0x4EFFFFFF,
@@ -69,9 +85,9 @@ def integer_value(generator: random.Random) -> int:
     return generator.choice((near + generator.randrange(-2, 3), short, -short, few, any_bits)) & (1 << 64) - 1
 
 
-def float_value(generator: random.Random) -> int:
+def float_value(generator: random.Random, boxed: bool = False) -> int:
     """64 bits of a floating-point register: boxed singles, doubles, broken boxes; edges, near numbers, anything."""
-    kind = generator.random()
+    kind = generator.random() * (0.4 if boxed else 1)
     if kind < 0.2:
         return 0xFFFFFFFF << 32 | generator.choice(SINGLES)
     if kind < 0.4:
@@ -206,19 +222,19 @@ def place_name(index: int) -> str:
     return "fcsr" if index == FCSR // 8 else f"window+{8 * index - WINDOW}"
 
 
-def make(seed: int, cases: int, length: int = 6) -> Stream:
+def make(seed: int, cases: int, length: int = 6, world: World = EVERYTHING) -> Stream:
     """A program of `cases` cases of up to `length` random instructions."""
     generator = random.Random(seed)
-    groups = [[one for one in POOL if one.extension == group] for group in GROUPS]
+    groups = world.groups()
     bodies = [_body(generator, groups, generator.randrange(1, length + 1)) for _ in range(cases)]
-    return link(bodies, b"".join(block(generator) for _ in bodies))
+    return link(bodies, b"".join(block(generator, world.boxed) for _ in bodies))
 
 
-def each(members: Sequence[Instruction], times: int = 2, rounds: int = 8) -> Stream:
+def each(members: Sequence[Instruction], times: int = 2, rounds: int = 8, boxed: bool = False) -> Stream:
     """A program in which each of `members` stands alone in `times` cases, which meet `rounds` states each."""
     generator = random.Random(0)
     bodies = [_alone(generator, one) for one in members for _ in range(times)]
-    return link(bodies, b"".join(block(generator) for _ in range(rounds * len(bodies))))
+    return link(bodies, b"".join(block(generator, boxed) for _ in range(rounds * len(bodies))))
 
 
 def _alone(generator: random.Random, one: Instruction) -> bytes:
@@ -242,12 +258,12 @@ def _body(generator: random.Random, groups: Sequence[Sequence[Instruction]], cou
     return case.words()
 
 
-def block(generator: random.Random) -> bytes:
+def block(generator: random.Random, boxed: bool = False) -> bytes:
     """What a case begins with: all registers, fcsr and the window."""
     integers = [0, *(integer_value(generator) for _ in range(31))]
     for _ in range(4):  # equal ones, which hardly come by chance
         integers[generator.randrange(1, 32)] = generator.choice(integers)
-    floats = [float_value(generator) for _ in range(32)]
+    floats = [float_value(generator, boxed) for _ in range(32)]
     fcsr = generator.randrange(5) << 5 | generator.choice((0, 0, generator.getrandbits(5)))
     return struct.pack("<66Q", *integers, *floats, fcsr, 0) + generator.randbytes(BLOCK - WINDOW)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from streams import BLOCK, FCSR, GP, GROUPS, POOL, Case, F, block, frame
+from streams import BLOCK, EVERYTHING, FCSR, GP, Case, F, World, block, frame
 
 from denali.isa.assembler import assemble
 from denali.isa.decode import length_of
@@ -25,7 +25,6 @@ from denali.isa.image import PAGE, Image, Segment
 SLOTS = 64  # doublewords behind the block: loop counters and return addresses
 SIZE = BLOCK + 8 * SLOTS
 OTHERS = [n for n in range(1, 32) if n != GP]
-MEMBERS = [[one for one in POOL if one.extension == group] for group in GROUPS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,10 @@ class Program:
 class Writer:
     """Assembly source in the making."""
 
-    def __init__(self, generator: random.Random) -> None:
-        """An empty source; all choices come from `generator`."""
+    def __init__(self, generator: random.Random, world: World) -> None:
+        """An empty source; all choices come from `generator`, the random instructions from `world`."""
         self.generator = generator
+        self.members = world.groups()
         self.lines: list[str] = []
         self.labels = 0
         self.slots = 0
@@ -78,7 +78,7 @@ class Writer:
         """Some random instructions, with branches ahead among themselves."""
         case = Case(self.generator)
         for _ in range(self.generator.randrange(1, 9)):
-            case.add(self.generator.choice(self.generator.choice(MEMBERS)))
+            case.add(self.generator.choice(self.generator.choice(self.members)))
         self.lines += [self.refresh() for _ in range(self.generator.randrange(3))]
         self.lines += [f".Lcase{self.cases}:", *_words(case.words()), f".Lend{self.cases}:"]
         self.cases += 1
@@ -142,18 +142,18 @@ class Writer:
             self.lines += [f"ld {register}, {slot}", f"jr {register}"]
 
 
-def make(seed: int, functions: int = 4, rounds: int = 1) -> Program:
+def make(seed: int, functions: int = 4, rounds: int = 1, world: World = EVERYTHING) -> Program:
     """The program of this seed."""
     generator = random.Random(f"program {seed}")
     names = [f"f{n}" for n in range(functions)]
-    bodies = Writer(generator)
+    bodies = Writer(generator, world)
     while not bodies.lines or bodies.slots > SLOTS:
-        bodies = Writer(generator)
+        bodies = Writer(generator, world)
         for index, name in enumerate(names):
             bodies.function(name, names[index + 1 :])
     calls = [f"call {generator.choice(names[:2])}" for _ in range(generator.randrange(2, 5))]
     program = assemble(_source([*calls], bodies.lines, rounds), name=f"program-{seed}")
-    blocks = b"".join(block(generator) + bytes(8 * SLOTS) for _ in range(rounds))
+    blocks = b"".join(block(generator, world.boxed) + bytes(8 * SLOTS) for _ in range(rounds))
     text, data = program.segments
     segments = [text, Segment(data.start, len(blocks), blocks, True, False)]
     elf = write_elf(segments, entry=program.entry, functions=program.functions)

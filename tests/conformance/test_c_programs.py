@@ -10,7 +10,7 @@ from engines import ENGINES, run
 from toolchain import GCC, HERE, QEMU, compiled, kept, linux_output, require
 
 from denali.isa.context import Status
-from denali.isa.image import Image
+from denali.isa.image import PAGE, Image
 from denali.isa.record import Cause
 
 INCLUDE = "/usr/include/csmith"
@@ -34,30 +34,34 @@ def source(seed: int) -> bytes:
     return kept("csmith", options, make)
 
 
-def program(seed: int, folder: Path) -> bytes:
+def program(seed: int, folder: Path, *options: str) -> bytes:
     """Its ELF file; the level of optimisation goes by the seed."""
+    require(GCC, QEMU)
     if not Path(INCLUDE).is_dir():
         pytest.skip(f"{INCLUDE} is missing: apt-get install libcsmith-dev")
     file = folder / f"csmith-{seed}.c"
     file.write_bytes(source(seed))
-    return compiled(file, f"-I{HERE / 'c'}", f"-I{INCLUDE}", LEVELS[seed % len(LEVELS)], *STYLE)
+    return compiled(file, f"-I{HERE / 'c'}", f"-I{INCLUDE}", LEVELS[seed % len(LEVELS)], *STYLE, *options)
+
+
+def memory_of(image: Image) -> int:
+    """Bytes of private memory for it, its stack among them."""
+    return -(-(image.footprint + STACK) // PAGE) * PAGE
 
 
 def check(seed: int, folder: Path) -> bool:
     """Whether the program ends under qemu in time; if it does, it does the same here."""
-    require(GCC, QEMU)
     elf = program(seed, folder)
     try:
         expected = linux_output(elf, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return False
     image = Image.from_elf(elf, f"csmith-{seed}")
-    size = -(-(image.footprint + STACK) // 4096) * 4096
     length = 0
     for engine in ("interpreter", "translated", "reference"):
         if engine == "reference" and length > REFERENCE_FUEL:
             continue
-        outcome = run(engine, image, fuel=FUEL, private_size=size)
+        outcome = run(engine, image, fuel=FUEL, private_size=memory_of(image))
         where = f"seed {seed}, {engine}: {outcome.cause!r} at {image.function_at(outcome.pc)}"
         assert (outcome.status, outcome.cause) == (Status.TRAP, Cause.ENVIRONMENT_CALL), where
         start = outcome.x[11] - image.private_start
