@@ -29,7 +29,9 @@ def source(seed: int) -> bytes:
     options = ["--seed", str(seed), "--no-argc", "--concise", *SMALL, *(["--float"] if seed % 3 == 0 else [])]
 
     def make(out: Path) -> None:
-        out.write_bytes(subprocess.run(["csmith", *options], capture_output=True, check=True, timeout=60).stdout)
+        command = ["csmith", *options]  # where it runs it leaves a file
+        made = subprocess.run(command, capture_output=True, check=True, timeout=60, cwd=out.parent)
+        out.write_bytes(made.stdout)
 
     return kept("csmith", options, make)
 
