@@ -17,16 +17,14 @@ class Ends(Strides):
     def jump(self, target: Value, kind: str, when: Value | None) -> None:
         """The end of a block."""
         block, body = self.block, self.body
-        if self.stride is not None:
-            self._show_to([block.pc])
-            self._end_copy(block)
-            return
         if block.kind != "branch" or when is None:
             self._end(block, target)
             return
         assert block.target is not None
         inside = [pc for pc in (block.target, block.after) if pc in self.function.blocks]
         self._show_to(inside)
+        if self.stride is not None:
+            self._end_copy(block)
         written = set(self.registers.written)
         self.registers.flush()
         labels = [self._way(block, pc) for pc in (block.target, block.after)]

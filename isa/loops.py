@@ -40,17 +40,19 @@ def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) ->
     return frozenset(body)
 
 
-def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int) -> Function:
-    """What a unit at `entry` holds: the blocks reached from it, up to the headers of the loops around it."""
-    around = {header for header, body in loops.items() if entry in body and header != entry}
+def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int, home: Block) -> Function:
+    """What a unit at `entry` in the block `home` holds: what is reached, up to the headers of the loops around it."""
+    around = {header for header, body in loops.items() if home.pc in body and header != entry}
+    rest = [located for located in home.code if located.pc >= entry]
+    known = function.blocks | {entry: Block(entry, rest, home.kind, home.target, home.after)}
     seen: set[int] = set()
     pending = [entry]
     while pending:
         pc = pending.pop()
         if pc not in seen and pc not in around:
             seen.add(pc)
-            pending += function.successors(function.blocks[pc])
-    blocks = {pc: block for pc, block in function.blocks.items() if pc in seen}
+            pending += function.successors(known[pc])
+    blocks = {pc: block for pc, block in sorted(known.items()) if pc in seen}
     return Function(entry, blocks, [pc for pc in function.switch if pc in seen])
 
 

@@ -2,7 +2,8 @@
 
 The copy is driven by a counter of its own, whose bound is the least of what the branch, the fuel and a fixed limit
 allow; each access is to a checked base plus the counter times a constant step. So neither fuel nor bounds are looked at
-inside, and LLVM may vectorise it. At least one turn of the loop is left to the plain form, which the copy falls into.
+inside, and LLVM may vectorise it. Behind it the branch of its last turn is taken as usual: out of the loop, or to the
+plain form, for which turns are left when fuel was short.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Stride:
     steps: dict[int, int | str]
     bound: Bound
     floats: bool  # whether it computes with floating-point numbers
-    dense: bool  # whether its accesses leave no gaps: else wide registers would be filled one element at a time
+    dense: bool  # whether it writes without gaps: else wide registers would be stored one element at a time
 
 
 def stride_of(block: Block) -> Stride | None:
@@ -74,7 +75,8 @@ def stride_of(block: Block) -> Stride | None:
     if bound is None or not all(_even(access, steps, written) for access in found):
         return None
     floats = any(located.instruction.step(Op.FLOAT) is not None for located in block.code)
-    dense = all(steps.get(_register(access.address) or 0, 0) in (access.size, 0) for access in found)
+    stores = (access for access in found if access.writes)
+    dense = all(steps.get(_register(access.address) or 0, 0) in (access.size, 0) for access in stores)
     return Stride(steps, bound, floats, dense)
 
 
@@ -147,6 +149,7 @@ class Strides(Accesses):
 
     stride: Stride | None = None  # of the copy that is being written
     places: dict[int, Value]  # by group: the host address of its lowest byte in the copy's first turn
+    moving: dict[int, tuple[Value, int]]  # registers that move by a constant: before the copy, and by how much
     fuel_before: Value
     trips: Value
     turn: Value
@@ -168,8 +171,8 @@ class Strides(Accesses):
         body.label(f"stride_{block.pc:x}")
         plain, worth, begin = f"pc_{block.pc:x}", body.name("worth"), body.name("begin")
         self.fuel_before = body.value("load i64, ptr %fuel")
-        by_fuel = body.value(f"udiv i64 {self.fuel_before}, {len(block.code)}")
-        trips = self._least(self._least(self._turns(stride), by_fuel), str(MOST))
+        most = self._least(self._turns(stride), str(MOST - 1))
+        trips = self._least(body.value(f"add i64 {most}, 1"), self._turns_by_fuel(block))
         body.branch(body.value(f"icmp uge i64 {trips}, {FEWEST}"), worth, plain)
         body.label(worth)
         conditions, self.places, self.trips = [], {}, trips
@@ -186,17 +189,22 @@ class Strides(Accesses):
         body.line("store i64 0, ptr %turn")
         body.line("store i64 0, ptr %seen")
         moving = {register: step for register, step in sorted(stride.steps.items()) if isinstance(step, int)}
-        firsts = {register: self.registers.get(register) for register in moving}
+        self.moving = {register: (self.registers.get(register), step) for register, step in moving.items()}
         body.line(f"br label %copy_{block.pc:x}")
         body.label(f"copy_{block.pc:x}")
         self.turn = body.value("load i64, ptr %turn")
-        for register, step in moving.items():
-            way = body.value(f"mul i64 {self.turn}, {step}")
-            self.registers.put(register, body.value(f"add i64 {firsts[register]}, {way}"))
+        for register in moving:
+            self.registers.values[register] = self._moved(register, self.turn)
+
+    def _moved(self, register: int, turns: Value) -> Value:
+        """What a register holds after some turns of the copy."""
+        first, step = self.moving[register]
+        return self.body.value(f"add i64 {first}, {self.body.value(f'mul i64 {turns}, {step}')}")
 
     def _end_copy(self, block: Block) -> None:
-        """The next turn, or the plain form, with the fuel that the copy used."""
-        body, over = self.body, self.body.name("over")
+        """The next turn; behind the last one the fuel is as if the plain form had taken it for that turn."""
+        body, over, written = self.body, self.body.name("over"), set(self.registers.written)
+        self.registers.written -= self.moving.keys()
         self.registers.flush()
         following = body.value(f"add nuw nsw i64 {self.turn}, 1")
         body.line(f"store i64 {following}, ptr %turn")
@@ -207,8 +215,17 @@ class Strides(Accesses):
         if body.plain_floats:
             body.line(f'call void asm sideeffect "", "r"(i64 {body.value("load i64, ptr %seen")})')
         used = body.value(f"mul i64 {self.trips}, {len(block.code)}")
-        self._set_fuel(body.value(f"sub i64 {self.fuel_before}, {used}"))
-        body.line(f"br label %pc_{block.pc:x}")
+        left = body.value(f"sub i64 {self.fuel_before}, {used}")
+        self._set_fuel(body.value(f"sub i64 {left}, {self.fuel.spare(block)}"))
+        for register in sorted(written):
+            moved = register in self.moving
+            self.registers.write(register, self._moved(register, self.trips) if moved else self.registers.get(register))
+
+    def _turns_by_fuel(self, block: Block) -> Value:
+        """For how many turns there is fuel, and then for the longest way behind them."""
+        fuel, spare = self.fuel_before, self.fuel.spare(block)
+        rest = self.body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {fuel}, i64 {spare}") if spare else fuel
+        return self.body.value(f"udiv i64 {rest}, {len(block.code)}")
 
     def pointer_in_copy(self, access: Access, group: Group) -> Value:
         """The host address in this turn."""

@@ -6,6 +6,7 @@ What is in the units is written in unit.py; here it is decided which units there
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from .context import TLB, Mode
 from .emit import module_text
@@ -15,7 +16,7 @@ from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
 from .strides import SPARSE_METADATA
 from .unit import Layout, Unit
-from .units import Function, Program
+from .units import Block, Function, Program
 from .values import Known
 
 TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
@@ -41,10 +42,16 @@ class Translation:
         self.functions = self.program.functions
         self.calls = Calls(self.functions)
         self.loops = {entry: loops_of(function) for entry, function in self.functions.items()}
-        self.homes: dict[int, Function] = {}
-        for function in reversed(self.functions.values()):
-            self.homes |= dict.fromkeys(function.blocks, function)
         self.expected: dict[int, dict[int, dict[int, Known]]] = {}
+
+    @cached_property
+    def homes(self) -> dict[int, tuple[Function, Block]]:
+        """Where each instruction stands; in the first place, if in several."""
+        homes: dict[int, tuple[Function, Block]] = {}
+        for function in reversed(self.functions.values()):
+            for block in function.blocks.values():
+                homes |= dict.fromkeys((located.pc for located in block.code), (function, block))
+        return homes
 
     def entries(self) -> list[int]:
         """The units to make ahead of time: one for each function, of a small image also one for each loop.
@@ -72,11 +79,12 @@ class Translation:
         """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
         if entry in self.functions:
             return self.functions[entry], {}
-        home = self.homes.get(entry)
-        if home is not None:
+        if entry in self.homes:
+            home, block = self.homes[entry]
             if home.entry not in self.expected:
                 self.expected[home.entry] = expectations(home)
-            return rest_of(home, self.loops[home.entry], entry), self.expected[home.entry].get(entry, {})
+            rest = rest_of(home, self.loops[home.entry], entry, block)
+            return rest, self.expected[home.entry].get(entry, {})
         if self.program.text.at(entry) is None:
             return None
         return self.program.function(entry, set(self.program.entries)), {}

@@ -13,6 +13,7 @@ from denali.isa.frame import STACK_SHORT
 from denali.isa.image import Image
 from denali.isa.loader import Unloadable, load
 from denali.isa.record import Cause
+from denali.isa.registers import RESULT
 from denali.isa.translate import Translation
 from denali.isa.units import Program
 
@@ -189,3 +190,14 @@ def test_a_unit_with_a_large_frame_is_not_loaded() -> None:
     code = compile_object(f'target triple = "x86_64-unknown-linux-gnu"\n{text}declare void @use(ptr)\n')
     with pytest.raises(Unloadable, match="native stack"):
         load(code, {"use": 4096})
+
+
+def test_a_unit_in_the_middle_of_a_loop_goes_on_in_the_unit_of_its_header() -> None:
+    """So a guest that was stopped anywhere in a loop is back in code as good as before after one turn."""
+    image = assemble(".text\n_start: nop\nagain: addi a0, a0, 1\n nop\n bne a0, a1, again\n ebreak\n").image()
+    header = image.entry + 4
+    translation = Translation(image, SIZE)
+    text, _ = translation.module([header, header + 4])
+    middle = text[text.index(f"@pc_{header + 4:x}(") :].split("\n}")[0]
+    assert f"musttail call x86_regcallcc {RESULT} @pc_{header:x}(" in middle
+    assert f"label %pc_{header:x}" not in middle
