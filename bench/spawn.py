@@ -33,8 +33,9 @@ def timed(kernel: Kernel, action: Callable[[], object]) -> int:
 
 
 def spawn_ns(image: Image | Frozen, count: int) -> float:
-    """CPU ns a guest to spawn so many in a kernel that has made none; they are held."""
+    """CPU ns a guest to spawn so many, which are held, in a kernel that has made one."""
     with Kernel(gateway=False) as kernel:
+        kernel.spawn(image, start=False)
         birth, space = kernel._birth(image, None, _ENDLESS)  # pyright: ignore[reportPrivateUsage]
         plan = births.Plan(count, _ENDLESS, 1_000_000, _ENDLESS, start=False)
         runner = kernel._runner  # pyright: ignore[reportPrivateUsage]

@@ -22,7 +22,7 @@ from denali.tlb.native import carray, copy, native, numbers_at, pointer_to
 from . import console, revocation
 from .crumbs import drop_crumbs
 from .nic import alive, drop_queue
-from .records import NOBODY, State, guest_at, kernel_at
+from .records import NOBODY, SCRATCH, State, guest_at, kernel_at
 from .scheduler import ready
 from .streams import break_streams
 from .template import PIECE
@@ -51,6 +51,8 @@ BIRTH = np.dtype(
 )
 _birth, _piece = pointer_to(BIRTH), pointer_to(PIECE)
 _NETWORK = address_of(0)
+BATCH = 64  # guests whose memory is asked for at once: it is still in the caches when it is written
+STRETCHES = SCRATCH // 16
 
 
 @native
@@ -94,11 +96,10 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
     guest.console_head = guest.console_tail = guest.next_stopped = NOBODY
 
 
-@entry
-def spawn(kernel_address: int, birth_address: int, seeds: int, count: int) -> int:
-    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out."""
-    kernel, birth = kernel_at(kernel_address), birth_at(birth_address)
-    frames = pool.pool_at(kernel.frames)
+@native
+def _make(kernel: Any, birth_address: int, count: int) -> int:
+    """Take numbers and frames for at most `count` guests, and write their records; how many there are."""
+    birth, frames = birth_at(birth_address), pool.pool_at(kernel.frames)
     for which in range(count):
         number = kernel.count
         if birth.dense:
@@ -106,16 +107,47 @@ def spawn(kernel_address: int, birth_address: int, seeds: int, count: int) -> in
         first = pool.take(frames, birth.frames, number) if number < kernel.capacity else -1
         if first < 0:
             return which
-        address = frames.base + first * pool.FRAME
-        _fill_run(birth, number, address, seeds + 16 * which)
-        _fill_guest(kernel, birth, number, address, first)
+        _fill_guest(kernel, birth, number, frames.base + first * pool.FRAME, first)
         kernel.count += 1
         kernel.alive += 1
         guest_at(kernel, number).birth = birth_address
         guest_at(kernel, number).state = State.HELD
-        if not birth.held:
-            ready(kernel, number)
     return count
+
+
+@native
+def _back(kernel: Any, birth: Any, begin: int, end: int) -> None:
+    """Have the host back the pages that the template writes, of many guests at once."""
+    index, count = numbers_at(birth.index, birth.page_count), 0
+    for number in range(begin, end):
+        for row in range(birth.page_count):
+            if count == STRETCHES:
+                pool.back(kernel.scratch, count)
+                count = 0
+            stretch = numbers_at(kernel.scratch + 16 * count, 2)
+            stretch[0], stretch[1] = guest_at(kernel, number).context + index[row] * pool.FRAME, pool.FRAME
+            count += 1
+    pool.back(kernel.scratch, count)
+
+
+@entry
+def spawn(kernel_address: int, birth_address: int, seeds: int, count: int) -> int:
+    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out."""
+    kernel, birth = kernel_at(kernel_address), birth_at(birth_address)
+    done = 0
+    while done < count:
+        wanted, begin = min(BATCH, count - done), kernel.count
+        end = begin + _make(kernel, birth_address, wanted)
+        if not birth.dense:
+            _back(kernel, birth, begin, end)
+        for number in range(begin, end):
+            _fill_run(birth, number, guest_at(kernel, number).context, seeds + 16 * done)
+            done += 1
+            if not birth.held:
+                ready(kernel, number)
+        if end < begin + wanted:
+            return done
+    return done
 
 
 @entry
