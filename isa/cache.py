@@ -23,6 +23,7 @@ log = logging.getLogger("denali.cache")
 MAGIC = b"denali-2"
 LIMIT = 1 << 30  # bytes
 KEEP = 0.75  # of the limit, after a cleaning
+SLACK = 16  # a process looks at the size of the whole again after it has written this part of the limit
 FRESH = 3600  # seconds within which a use is not noted again
 # Modules that no native code is made with; a test holds that the workers do not import them.
 UNCONCERNED = frozenset(
@@ -83,6 +84,7 @@ class Cache:
         """The cache in `folder`, else in DENALI_CACHE, else in the user's; below `limit`, else DENALI_CACHE_LIMIT."""
         self.folder = Path(folder or os.environ.get("DENALI_CACHE") or _user_folder())
         self.limit = limit_of(os.environ.get("DENALI_CACHE_LIMIT")) if limit is None else limit
+        self._unseen = self.limit  # bytes written since the size was looked at
 
     def path(self, kind: str, name: str) -> Path:
         """Where the entry `name` of this kind is, or would be."""
@@ -122,7 +124,9 @@ class Cache:
             except BaseException:
                 os.unlink(temporary)
                 raise
-            self.clean()
+            self._unseen += len(content)
+            if self._unseen * SLACK > self.limit:
+                self.clean()
         except OSError as reason:
             log.warning("cannot keep the cache entry %s: %s", path, reason.strerror)
 
@@ -140,7 +144,7 @@ class Cache:
         """Remove the longest unused entries when together they exceed the limit; how many went."""
         limit = self.limit if limit is None else limit
         found = self.entries()
-        total, removed = sum(size for _, size, _ in found), 0
+        total, removed, self._unseen = sum(size for _, size, _ in found), 0, 0
         if total <= limit:
             return 0
         for path, size, _ in found:

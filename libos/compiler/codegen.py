@@ -14,6 +14,9 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core.codegen import CodeLibrary
 
+from denali.libos.compiler import recording
+from denali.libos.compiler.module_data import SHAPE
+
 TRIPLE = "riscv64-unknown-none-elf"
 FEATURES = "+m,+a,+f,+d,+c,+zba,+zbb,+zbs,+unaligned-scalar-mem,-relax"
 
@@ -41,7 +44,7 @@ class Codegen:
         self.machine = target_machine()
         self.target_data = self.machine.target_data
         self.layout = str(self.target_data)
-        self.modules: list[ir.Module] = []
+        self.modules: list[bytes] = []  # LLVM bitcode
 
     def _create_empty_module(self, name):
         module = ir.Module(name)
@@ -70,7 +73,11 @@ class Library(CodeLibrary):
         for function in ir_module.functions:
             if not function.is_declaration:
                 function.linkage = "weak_odr"
-        self._codegen.modules.append(ir_module)
+        bitcode = llvm.parse_assembly(str(ir_module)).as_bitcode()
+        self._codegen.modules.append(bitcode)
+        record = recording.current()
+        if record is not None:
+            record.modules.append(bitcode)
 
     def finalize(self):
         """Nothing to do before the final link."""
@@ -90,11 +97,16 @@ class Library(CodeLibrary):
 def link(codegen: Codegen, extra: list[str], keep: set[str]):
     """One optimised module of everything; only `keep` and the arrays (external data) stay visible."""
     whole = llvm.parse_assembly(str(codegen._create_empty_module("service")))
-    for text in [str(module) for module in codegen.modules] + extra:
+    for bitcode in codegen.modules:
+        whole.link_in(llvm.parse_bitcode(bitcode))
+    for text in extra:
         whole.link_in(llvm.parse_assembly(text))
     for function in whole.functions:
         if not function.is_declaration and function.name not in keep:
             function.linkage = "internal"
+    for shape in whole.global_variables:
+        if shape.name.startswith(SHAPE):
+            shape.linkage = "internal"
     whole.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import ClassVar
 
 from numba.core import compiler, types, typing
@@ -12,6 +15,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
+from numba.core.funcdesc import FunctionDescriptor
 from numba.core.typed_passes import (
     BaseNativeLowering,
     BaseTypeInference,
@@ -21,8 +25,9 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
 )
 
-from denali.libos.compiler import checks
+from denali.libos.compiler import checks, fingerprint, kept, recording
 from denali.libos.compiler.lowering import GuestLower
+from denali.libos.compiler.recording import Need, Record
 from denali.libos.compiler.target import register_dispatcher, target
 
 
@@ -56,12 +61,17 @@ class GuestInference(BaseTypeInference):
 
     def run_pass(self, state):
         """Infer; numba's own rule without a heap (return arguments only) is stricter than ours, so it is set aside."""
+        identity = state.func_ir.func_id
+        identity.unique_id = recording.unique(identity.func)
         state.targetctx.enable_nrt = True
         try:
             changed = super().run_pass(state)
         finally:
             state.targetctx.enable_nrt = False
         checks.check_return(state.func_ir, state.typemap, state.return_type)
+        recursive = [kind.dispatcher_type.dispatcher for kind in state.typemap.values() if is_recursive(kind)]
+        if any(other.py_func is not identity.func for other in recursive):
+            recording.current().key = None  # it calls what is not finished
         return changed
 
 
@@ -138,22 +148,124 @@ class GuestFunction(Dispatcher):
         return template, signature, args, {}
 
     def compile(self, sig):
-        """Compile for a tuple of argument types, unless that is done."""
+        """Compile for a tuple of argument types, unless that is done or on disk."""
         args = tuple(sig.args) if isinstance(sig, typing.Signature) else tuple(sig)
         if args not in self.overloads:
-            compiling.append(self.py_func)
-            announce[0](f"compiling {self.py_func.__module__}.{self.py_func.__qualname__}")
-            with self._compiling_counter:
-                result = compile_function(self.py_func, args)
-            compiling.pop()
-            self.overloads[args] = result
-            target.target_context.insert_user_function(result.fndesc, result.fndesc, [result.library])
+            unique, key = kept.identify(self.py_func, args, target.target_context.data)
+            if key is None or not self._recall(args, key):
+                self._make(args, Record(self.py_func, unique, key))
+        note(self.py_func, args, self.overloads[args])
         return self.overloads[args]
+
+    def _make(self, args, record: Record) -> None:
+        compiling.append(self.py_func)
+        announce[0](f"compiling {self.py_func.__module__}.{self.py_func.__qualname__}")
+        with self._compiling_counter, recording.of(record), own_helpers(target.target_context):
+            result = compile_function(self.py_func, args)
+        compiling.pop()
+        kept.keep(record, result)
+        self._use(args, Compiled(result.signature, result.fndesc, record.key))
+
+    def _recall(self, args, key: str) -> bool:
+        """Take it from disk, with all that it needs; false when that is not there, or not what it was."""
+        entry = kept.recall(key)
+        if entry is None:
+            return False
+        descriptor = describe(entry, args)
+        self._use(args, Compiled(typing.signature(entry.returns, *args), descriptor, key))
+        if not take(entry, key):
+            del self.overloads[args]
+            return False
+        return True
+
+    def _use(self, args, compiled: Compiled) -> None:
+        self.overloads[args] = compiled
+        target.target_context.insert_user_function(compiled.fndesc, compiled.fndesc)
 
     def get_overload(self, sig):
         """The key of the implementation for argument types."""
-        args = tuple(sig.args) if isinstance(sig, typing.Signature) else tuple(sig)
-        return self.compile(args).fndesc
+        return self.compile(sig).fndesc
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A function compiled for argument types; its key on disk, if it is kept."""
+
+    signature: typing.Signature
+    fndesc: FunctionDescriptor
+    key: str | None
+
+
+def note(function, args, compiled: Compiled) -> None:
+    """Write down for the function at work that it calls this one; what calls a function that is not kept is not."""
+    caller = recording.current()
+    if caller is None or caller.key is None:
+        return
+    if compiled.key is None:
+        caller.key = None
+        return
+    module = function.__module__ if fingerprint.named(function) else None
+    need = Need(compiled.key, module, function.__qualname__, args, compiled.signature.return_type)
+    if need not in caller.needs:
+        caller.needs.append(need)
+
+
+def take(entry: kept.Entry, key: str) -> bool:
+    """Have an entry in the image, after all that it needs; false when something of that is not as it was."""
+    context = target.target_context
+    shown = [context.data.array_of(variable) for variable in entry.arrays]
+    if key in taken:
+        return True
+    taken.add(key)
+    with recording.of(Record(None, "", None)):
+        if any(array is None for array in shown) or not all(holds(need) for need in entry.needs):
+            taken.remove(key)
+            return False
+        for array in shown:
+            context.data.use(array)
+    context.codegen().modules += entry.modules
+    context.names.readable.update(entry.names)
+    return True
+
+
+def holds(need: Need) -> bool:
+    """Whether a function that is needed is there and returns what it did."""
+    if need.module is None:
+        entry = kept.recall(need.key)
+        return entry is not None and take(entry, need.key)
+    try:
+        function = getattr(importlib.import_module(need.module), need.name)
+        return GuestFunction.of(function).compile(need.arguments).signature.return_type == need.returns
+    except Exception:  # whatever is wrong with it shows again, in its place, when its caller is compiled
+        return False
+
+
+taken: set[str] = set()  # entries whose code is in the image
+
+
+def describe(entry: kept.Entry, args) -> FunctionDescriptor:
+    """What numba wants to know of a function that it has not compiled."""
+    (module, name, unique), names = entry.name, [f"a{i}" for i in range(len(args))]
+    mangler = target.target_context.mangler
+    return FunctionDescriptor(
+        native=True, modname=module, qualname=name, unique_name=f"{name}${unique}", doc="", typemap={}, calltypes={},
+        restype=entry.returns, args=names, kws=(), mangler=mangler, argtypes=args, uid=unique,
+    )  # fmt: skip
+
+
+@contextmanager
+def own_helpers(context):
+    """Let each function have the helpers that numba makes for it to itself."""
+    shared, context.cached_internal_func = context.cached_internal_func, {}
+    try:
+        yield
+    finally:
+        context.cached_internal_func = shared
+
+
+def is_recursive(kind) -> bool:
+    """Whether a type is that of a function that is being compiled."""
+    return isinstance(kind, types.RecursiveCall)
 
 
 def general(kind):

@@ -24,7 +24,7 @@ from numba.core.options import TargetOptions
 from numba.core.target_extension import Generic, dispatcher_registry, jit_registry, target_registry
 from numba.core.typing.templates import Registry as TypingRegistry
 
-from denali.libos.compiler import codegen
+from denali.libos.compiler import codegen, recording
 from denali.libos.compiler.convention import Convention
 from denali.libos.compiler.lines import LineTable
 from denali.libos.compiler.module_data import ModuleData
@@ -183,8 +183,11 @@ class TargetContext(BaseContext):
 
     def mangler(self, name, types, *, abi_tags=(), uid=None):
         """Mangle as numba does, and remember the readable name for the image's symbol table."""
-        mangled = super().mangler(name, types, abi_tags=abi_tags, uid=uid)
+        mangled = super().mangler(name, types, uid=uid)  # all of a build have the same flags
         self.names.remember(mangled, name)
+        record = recording.current()
+        if record is not None:
+            record.names[mangled] = self.names.readable[mangled]
         return mangled
 
     def declare_env_global(self, module, envname):

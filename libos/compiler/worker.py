@@ -51,14 +51,14 @@ def compile_module(module, say) -> bytes:
     from numba.core import types
     from numba.core.target_extension import target_override
 
-    from denali.libos.compiler import runtime
+    from denali.libos.compiler import kept, runtime
     from denali.libos.compiler.dispatcher import GuestFunction, announce
     from denali.libos.compiler.target import target
 
     main = getattr(module, "main", None)
     if main is None:
         raise CompileError(module.__file__, 0, "a service has a function `def main() -> int`")
-    with target_override("denali"):
+    with target_override("denali"), kept.taking_turns():
         announce[0] = say
         result = GuestFunction.of(main).compile(())
     context, kind = target.target_context, result.signature.return_type
@@ -77,6 +77,7 @@ def link(context, texts: list[str], say) -> bytes:
     from denali.libos.compiler.linker import Linker, missing
 
     collected, keep = context.codegen(), {"_start", *runtime.KEPT}
+    texts = [*texts, str(context.data.definitions(context.create_module("data")))]
     content = codegen.emit(collected, codegen.link(collected, texts, keep))
     supplied = mathematics.supply(missing(content))
     if supplied:
