@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -148,6 +149,36 @@ def test_inspect_shows_each_depth(show: str, examples: Path) -> None:
     done = run("inspect", examples / "hostile" / "null.py", f"--show={show}")
     assert done.returncode == 0, done.stderr
     assert {"map": "functions:", "ops": "null.main", "llvm": "define", "asm": "ret"}[show] in done.stdout
+
+
+PYTHON = "from denali.libos import unsafe\n\n\n\ndef main() -> int:\n    return unsafe.load(8)\n"
+C = "int *volatile nowhere;\n__attribute__((noinline)) int lost(int *p)\n{\n    p++;\n\n    return *p;\n}\n"
+MAIN = "int main(void) { return lost(nowhere); }\n"
+
+
+def lost(folder: Path, language: str) -> Path:
+    """A program that reads address 8 or 4 in line 6."""
+    if language == "python":
+        (folder / "lost.py").write_text(PYTHON)
+        return folder / "lost.py"
+    (folder / "lost.c").write_text(C + MAIN)
+    built = run("cc", folder / "lost.c", "-o", folder / "lost.elf")
+    if "no C compiler for RISC-V found" in built.stderr:
+        pytest.skip(built.stderr)
+    assert built.returncode == 0, built.stderr
+    return folder / "lost.elf"
+
+
+@pytest.mark.parametrize(("language", "file"), [("python", "lost.py"), ("c", "lost.c")])
+def test_a_trap_and_inspect_name_function_and_line(language: str, file: str, tmp_path: Path) -> None:
+    program = lost(tmp_path, language)
+    said = run("run", program).stderr
+    found = re.search(rf"load access fault at 0x[48]: pc 0x(\w+) in ([\w.]*)\S* \({file}:6\)", said)
+    assert found, said
+    place, function = found.groups()
+    shown = run("inspect", program, "--show=ops", "--function", function).stdout
+    assert re.search(rf"^\w+ <{re.escape(function)}>:$", shown, re.MULTILINE), shown
+    assert re.search(rf"^; {file}:6\n(?:(?!;).*\n)*? *{place}: ", shown, re.MULTILINE), shown
 
 
 def test_inspect_of_a_function_that_is_not_there_lists_where_to_look(examples: Path) -> None:
