@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from denali.isa.assembler import assemble
-from denali.isa.cache import Cache
-from denali.isa.elf import write_elf
-from denali.isa.engine import Engine
 from denali.isa.image import Image, Segment, Symbol
-from denali.isa.units import Program
-from denali.isa.worker import QUICK, Request, Workers
+from denali.isa.runtime.cache import Cache
+from denali.isa.runtime.engine import Engine
+from denali.isa.runtime.worker import QUICK, Request, Workers
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.elf import write_elf
+from denali.isa.translator.units import Program
 from denali.kernel.births import private_size
 from denali.kernel.kernel import Kernel
 from denali.system import service

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from denali.isa.assembler import assemble
+from denali.isa.tools.assembler import assemble
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 

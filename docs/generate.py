@@ -2,7 +2,7 @@
 
 reference.md     the Python interface, from signatures and docstrings, read without importing them
 commands.md      what every `denali-py COMMAND --help` prints
-instructions.md  the machine's instructions, by isa/manual.py
+instructions.md  the machine's instructions, by isa/tools/manual.py
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ host: `load`, `Kernel`, `Guest`, `Image`. In a service: `machine`, `http`, `tcp`
 
 def pages() -> dict[str, str]:
     """The content of each generated page of docs/, by file name."""
-    from denali.isa.manual import reference as instructions
+    from denali.isa.tools.manual import reference as instructions
 
     return {"reference.md": reference(), "commands.md": commands(), "instructions.md": instructions()}
 

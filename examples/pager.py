@@ -8,7 +8,7 @@ bindings are dropped, its words are squeezed into a store. When the kernel wants
 
 import numpy as np
 
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.libos import machine
 from denali.libos.paging import frames
 from denali.libos.paging.squeeze import expand, squeeze

@@ -5,7 +5,7 @@ denali-py run examples/radix.py
 
 import numpy as np
 
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.libos import machine
 from denali.libos.paging import frames, radix
 

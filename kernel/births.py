@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
+from denali.isa.runtime.engine import Engine, Space
 from denali.tlb import flat
 from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE

@@ -9,8 +9,8 @@ import enum
 
 import numpy as np
 
+from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
-from denali.isa.record import Cause
 from denali.isa.virtual import Service
 
 

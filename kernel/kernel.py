@@ -26,8 +26,8 @@ from typing import Literal, Self
 
 import numpy as np
 
-from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
+from denali.isa.runtime.engine import Engine, Space
 from denali.isa.virtual import Sent
 from denali.tlb import flat
 from denali.tlb.frames import FRAME

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
-from denali.isa.record import Cause
 from denali.tlb.flat import CONTEXT_SIZE, context_record, locate, registers_record
 from denali.tlb.frames import FRAME
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from denali.isa.context import Status
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.tlb.access import missed
 from denali.tlb.native import native
 

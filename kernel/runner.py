@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from denali.isa.engine import Engine, Space
+from denali.isa.runtime.engine import Engine, Space
 from denali.tlb.frames import Overdrawn
 
 from . import births, life, loop, reaper, verbs

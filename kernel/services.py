@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from denali.isa.context import Status
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.isa.virtual import STREAM_OPEN, Closing, Service
 from denali.tlb import flat
 from denali.tlb.access import readable, writable

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.isa.virtual import FRAMES_AT, Right, Shared
 
 PAGE, TRIES = 4096, 8

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from engines import Call, Outcome, run
 
+from denali.isa.definitions.record import ALL_ONES
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES
 from denali.isa.virtual import Service
 
 MEMORY = 64 * 1024

@@ -21,9 +21,9 @@ import numpy as np
 from paging import MEMORIES, MISSES, NativePages, ReferencePages
 
 from denali.isa.context import CONTEXT, Status
+from denali.isa.definitions.record import ALL_ONES, Cause
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES, Cause
-from denali.isa.reference import NO_RESERVATION, Machine, Memory
+from denali.isa.tools.reference import NO_RESERVATION, Machine, Memory
 from denali.isa.virtual import Service
 
 ENGINES = ("reference", "interpreter", "translated")
@@ -213,7 +213,7 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
 
 @cache
 def _engine() -> Any:
-    from denali.isa.engine import Engine
+    from denali.isa.runtime.engine import Engine
 
     return Engine()
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import streams
 
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.record import ALL_ONES, EFFECTS, Cause, Op, Step
 from denali.isa.image import Image
-from denali.isa.instruction import Instruction
-from denali.isa.notation import step_lines
-from denali.isa.record import ALL_ONES, EFFECTS, Cause, Op, Step
-from denali.isa.reference import Machine
+from denali.isa.tools.notation import step_lines
+from denali.isa.tools.reference import Machine
 
 OTHERS: dict[Op, tuple[Op, ...]] = {
     Op.ADD: (Op.SUB, Op.OR),

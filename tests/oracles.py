@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from denali.isa.decode import length_of
-from denali.isa.elf import write_elf
+from denali.isa.definitions.decode import length_of
 from denali.isa.image import Segment
+from denali.isa.tools.elf import write_elf
 
 OBJDUMP, GNU_AS, QEMU = "riscv64-unknown-elf-objdump", "riscv64-unknown-elf-as", "qemu-riscv64"
 START = 0x10000

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from denali.isa.context import CONTEXT, ENTRY, TLB
+from denali.isa.definitions.record import ALL_ONES, Cause
 from denali.isa.image import PAGE, Image
-from denali.isa.memory import ALL_RIGHTS, Binding, Memory, Paged
-from denali.isa.record import ALL_ONES, Cause
+from denali.isa.tools.memory import ALL_RIGHTS, Binding, Memory, Paged
 
 MISSES = {Cause.MISS_READ: Cause.LOAD, Cause.MISS_WRITE: Cause.STORE, Cause.MISS_EXECUTE: Cause.FETCH}
 

@@ -14,15 +14,15 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from denali.isa.assembler import assemble
-from denali.isa.decode import BY_NAME, DEFINITIONS
-from denali.isa.disassembler import disassemble, words
-from denali.isa.elf import write_elf
-from denali.isa.encoding import encode
+from denali.isa.definitions.decode import BY_NAME, DEFINITIONS
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.operands import Kind
+from denali.isa.definitions.record import Op
 from denali.isa.image import Image, Segment
-from denali.isa.instruction import Instruction
-from denali.isa.operands import Kind
-from denali.isa.record import Op
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.disassembler import disassemble, words
+from denali.isa.tools.elf import write_elf
+from denali.isa.tools.encoding import encode
 
 X, F, FCSR, WINDOW, BLOCK = 0, 256, 512, 528, 784
 GP = 3

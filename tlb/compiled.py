@@ -18,9 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from denali.isa import context, record, virtual
-from denali.isa.cache import Cache, host_version, key
-from denali.isa.loader import Code, Unloadable, load
+from denali.isa import context, virtual
+from denali.isa.definitions import record
+from denali.isa.runtime.cache import Cache, host_version, key
+from denali.isa.runtime.loader import Code, Unloadable, load
 
 _HERE = Path(__file__).resolve().parent
 _LIBRARY = ("memcpy", "memmove", "memset", "memcmp", "bcmp", "write", "abort")  # what LLVM and checks may call

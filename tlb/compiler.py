@@ -34,7 +34,7 @@ from numba.core.typed_passes import (
 from numba.core.typing.templates import AbstractTemplate
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 
-from denali.isa.compile import compile_object, machine
+from denali.isa.runtime.compile import compile_object, machine
 from denali.tlb.compiled import Entry, entries, modules
 from denali.tlb.native import BUILTINS, External, Inline
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import denali.libos
-from denali.isa.cache import Cache, key
+from denali.isa.runtime.cache import Cache, key
 from denali.libos.compiler.errors import CompileError
 
 Progress = Callable[[str], None]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from denali.isa.decode import decode
+from denali.isa.definitions.decode import decode
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.record import Op
 from denali.isa.image import Image, Symbol
-from denali.isa.instruction import Instruction
-from denali.isa.record import Op
 
 RA, SP = 1, 2
 MOVES = ("addi", "c.addi", "c.addi16sp")

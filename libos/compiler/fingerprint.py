@@ -19,7 +19,7 @@ from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from numba.extending import _Intrinsic
 
-from denali.isa.cache import key
+from denali.isa.runtime.cache import key
 from denali.libos.compiler.lines import short
 from denali.libos.compiler.module_data import root_of
 from denali.libos.compiler.target import replacements

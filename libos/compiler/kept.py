@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 import denali.isa.virtual
-from denali.isa.cache import Cache, key
+from denali.isa.runtime.cache import Cache, key
 from denali.libos import machine
 from denali.libos.compiler import fingerprint
 from denali.libos.compiler.build import digest, tools

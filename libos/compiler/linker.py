@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
-from denali.isa.elf import write_elf
 from denali.isa.image import Image, Segment, Symbol
+from denali.isa.tools.elf import write_elf
 from denali.isa.virtual import CUSTOM_0, REGISTERS, Service
 from denali.libos.compiler import relocations as rel
 from denali.libos.compiler.depth import HANDLER

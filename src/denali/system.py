@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from . import libos
-from .isa.engine import prepare_runtime
 from .isa.image import Image
+from .isa.runtime.engine import prepare_runtime
 from .kernel.kernel import Kernel as IsolationKernel
 from .libos.compiler import CompileError, build
 from .libos.compiler.build import ignore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from denali.bench.start import first_instruction, new_image
 from denali.isa.image import Image
-from denali.isa.units import Program
+from denali.isa.translator.units import Program
 
 
 def test_every_image_is_another_and_has_the_functions_of_its_text() -> None:

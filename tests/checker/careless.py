@@ -14,12 +14,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from denali.isa.ends import Ends
-from denali.isa.flat import FlatMemory
-from denali.isa.frame import Layout
-from denali.isa.registers import Registers
-from denali.isa.unit import Unit
-from denali.isa.values import Tracker
+from denali.isa.translator.ends import Ends
+from denali.isa.translator.flat import FlatMemory
+from denali.isa.translator.frame import Layout
+from denali.isa.translator.registers import Registers
+from denali.isa.translator.unit import Unit
+from denali.isa.translator.values import Tracker
 
 
 class Mutant(NamedTuple):
@@ -55,7 +55,7 @@ def mutated(mutant: Mutant) -> Generator[None]:
 
 def mutants() -> list[Mutant]:
     """The mistakes."""
-    from denali.isa import accesses, bounds, registers
+    from denali.isa.translator import accesses, bounds, registers
 
     within = "icmp ult i64 {moved}, {room + 1}"
     private = "self._within(address, offset, self.layout.private_size - group.span)"

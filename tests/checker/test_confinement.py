@@ -13,12 +13,12 @@ from native.programs import Program
 from denali import checker
 from denali.bench.programs import FLAGS, FOLDER, KERNELS
 from denali.checker import Layout, Report, check, keep_checks
-from denali.isa import strides
-from denali.isa.assembler import assemble
-from denali.isa.compile import compile_object
 from denali.isa.image import Image
-from denali.isa.loader import frame_of
-from denali.isa.translate import Translation
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.loader import frame_of
+from denali.isa.tools.assembler import assemble
+from denali.isa.translator import strides
+from denali.isa.translator.translate import Translation
 from denali.libos import cc
 from denali.system import load
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from engines import Call, Outcome, run
 
 from denali.isa.context import Status
+from denali.isa.definitions.record import ALL_ONES
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES
 from denali.isa.virtual import Service
 from denali.libos.compiler import build
 

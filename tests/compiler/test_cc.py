@@ -12,8 +12,8 @@ from c_guest import MEMORY, run_guest
 from engines import ENGINES, Call, run
 
 from denali.isa.context import Status
+from denali.isa.definitions.record import ALL_ONES
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES
 from denali.isa.virtual import Service
 from denali.libos import cc, numbers
 

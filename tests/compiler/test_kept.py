@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from denali.isa.cache import Cache
 from denali.isa.image import Image
+from denali.isa.runtime.cache import Cache
 from denali.libos.compiler import build
 
 from .guest import run_image

@@ -9,8 +9,8 @@ import pytest
 from engines import Call, run
 
 from denali.isa.context import Status
+from denali.isa.definitions.record import ALL_ONES
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES
 from denali.isa.virtual import REGISTERS, Service
 from denali.libos import fake, machine
 from denali.libos.compiler import build

@@ -14,10 +14,10 @@ import exact
 import numpy as np
 from engines import Start, guests
 
-from denali.isa.assembler import assemble
 from denali.isa.context import Status
+from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
-from denali.isa.record import Cause
+from denali.isa.tools.assembler import assemble
 
 MODES = ("rne", "rtz", "rdn", "rup", "rmm")
 DYNAMIC = "dyn"

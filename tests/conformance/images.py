@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from denali.isa.assembler import assemble
 from denali.isa.image import ADDRESS_LIMIT, FILE_LIMIT, PAGE, BadImage, Image
+from denali.isa.tools.assembler import assemble
 
 PROGRAM_HEADER = [(0, 4), (4, 4), (8, 8), (16, 8), (24, 8), (32, 8), (40, 8), (48, 8)]  # offsets and sizes of fields
 SOURCE = """

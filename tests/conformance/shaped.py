@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 from streams import BLOCK, EVERYTHING, FCSR, GP, Case, F, World, block, frame
 
-from denali.isa.assembler import assemble
-from denali.isa.decode import length_of
-from denali.isa.disassembler import words
-from denali.isa.elf import write_elf
+from denali.isa.definitions.decode import length_of
 from denali.isa.image import PAGE, Image, Segment
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.disassembler import words
+from denali.isa.tools.elf import write_elf
 
 SLOTS = 64  # doublewords behind the block: loop counters and return addresses
 SIZE = BLOCK + 8 * SLOTS

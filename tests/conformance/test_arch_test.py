@@ -16,8 +16,8 @@ from engines import ALL, run
 from toolchain import compiled, linux_output, suite
 
 from denali.isa.context import Status
+from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
-from denali.isa.record import Cause
 
 VARIABLE, REPOSITORY = "DENALI_ARCH_TEST", "https://github.com/riscv-non-isa/riscv-arch-test"
 FOLDERS = (*(f"rv64i_m/{one}" for one in ("I", "M", "A", "F", "D", "C", "B", "Zifencei")), "rv32i_m/F", "rv32i_m/D")

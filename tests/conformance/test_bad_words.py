@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from engines import ENGINES, Call, Outcome, Start, exits, guests
 
-from denali.isa.decode import DEFINITIONS, length_of
+from denali.isa.definitions.decode import DEFINITIONS, length_of
 from denali.isa.image import TEXT_BASE, Image
 from denali.isa.virtual import Service
 

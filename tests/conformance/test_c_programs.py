@@ -10,8 +10,8 @@ from engines import ENGINES, run
 from toolchain import GCC, HERE, QEMU, compiled, kept, linux_output, require
 
 from denali.isa.context import Status
+from denali.isa.definitions.record import Cause
 from denali.isa.image import PAGE, Image
-from denali.isa.record import Cause
 
 INCLUDE = "/usr/include/csmith"
 LEVELS = ("-O0", "-O1", "-O2", "-Os", "-O3")

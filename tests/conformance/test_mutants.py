@@ -24,10 +24,10 @@ import test_floating_point
 from test_random_programs import SAMPLE_ROUNDS
 from toolchain import QEMU, linux_output, require
 
-from denali.isa.decode import DEFINITIONS, length_of
-from denali.isa.instruction import Instruction
-from denali.isa.record import Cause
-from denali.isa.reference import Machine
+from denali.isa.definitions.decode import DEFINITIONS, length_of
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.record import Cause
+from denali.isa.tools.reference import Machine
 
 FILES = [str(Path(test_control.__file__).parent / name) for name in ("test_edges.py", "test_semantics.py")]
 EVERY = 100  # by default every so many mutants is tried

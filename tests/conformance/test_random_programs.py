@@ -19,10 +19,10 @@ from engines import ALL, ENGINES, PAGED, Outcome, Start, guests, run
 from toolchain import linux_output
 
 from denali.isa.context import Status
-from denali.isa.decode import decode
-from denali.isa.disassembler import disassemble
-from denali.isa.record import Cause
-from denali.isa.reference import Machine
+from denali.isa.definitions.decode import decode
+from denali.isa.definitions.record import Cause
+from denali.isa.tools.disassembler import disassemble
+from denali.isa.tools.reference import Machine
 
 ENOUGH = 10**8
 SAMPLE_ROUNDS = 10

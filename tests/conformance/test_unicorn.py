@@ -22,9 +22,9 @@ from toolchain import linux_output
 from unicorn_machine import ENVIRONMENT_CALL, ILLEGAL, IT_ERRS, IT_LACKS, State, finished
 
 from denali.isa.context import Status
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.record import Cause, Op
 from denali.isa.image import Image
-from denali.isa.instruction import Instruction
-from denali.isa.record import Cause, Op
 
 FUEL = 10**9
 PROGRAM_ROUNDS = 100

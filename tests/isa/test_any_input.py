@@ -7,16 +7,16 @@ import contextlib
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from denali.isa.assembler import AssemblyError, assemble
 from denali.isa.context import Status
-from denali.isa.decode import BY_NAME, DEFINITIONS, decode
-from denali.isa.directives import DIRECTIVES
-from denali.isa.disassembler import disassemble, listing
+from denali.isa.definitions.decode import BY_NAME, DEFINITIONS, decode
+from denali.isa.definitions.instruction import Instruction
 from denali.isa.image import Image
-from denali.isa.instruction import Instruction
-from denali.isa.names import F_NAMES, X_NAMES
-from denali.isa.pseudo import PSEUDOS
-from denali.isa.reference import Machine
+from denali.isa.tools.assembler import AssemblyError, assemble
+from denali.isa.tools.directives import DIRECTIVES
+from denali.isa.tools.disassembler import disassemble, listing
+from denali.isa.tools.names import F_NAMES, X_NAMES
+from denali.isa.tools.pseudo import PSEUDOS
+from denali.isa.tools.reference import Machine
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HALVES = st.integers(0, (1 << 16) - 1).map(lambda half: half.to_bytes(2, "little"))

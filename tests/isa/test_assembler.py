@@ -10,14 +10,14 @@ from pathlib import Path
 import oracles
 import pytest
 
-from denali.isa.assembler import AssemblyError, assemble
-from denali.isa.decode import BY_NAME, DEFINITIONS
-from denali.isa.disassembler import disassemble
-from denali.isa.encoding import encode
-from denali.isa.instruction import Instruction
-from denali.isa.operands import Kind
-from denali.isa.pseudo import PSEUDOS, Pseudo, constant_steps
-from denali.isa.reference import Machine
+from denali.isa.definitions.decode import BY_NAME, DEFINITIONS
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.operands import Kind
+from denali.isa.tools.assembler import AssemblyError, assemble
+from denali.isa.tools.disassembler import disassemble
+from denali.isa.tools.encoding import encode
+from denali.isa.tools.pseudo import PSEUDOS, Pseudo, constant_steps
+from denali.isa.tools.reference import Machine
 
 INTEGER = {"rd": "a0", "rs": "s1", "rt": "t2", "to": ". + 16", "imm": "3", "csr": "fcsr"}
 FLOATING = {"rd": "fa0", "rs": "fs1", "rt": "ft2"}

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 from engines import ENGINES, Call, Outcome, Start, guests
 
-from denali.isa.decode import DEFINITIONS
-from denali.isa.encoding import encode
+from denali.isa.definitions.decode import DEFINITIONS
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.definitions.operands import Kind
+from denali.isa.definitions.record import ALL_ONES, Cause, Op
 from denali.isa.image import Image
-from denali.isa.instruction import Instruction
-from denali.isa.operands import Kind
-from denali.isa.record import ALL_ONES, Cause, Op
+from denali.isa.tools.encoding import encode
 from denali.isa.virtual import Service
 
 RD, RS1, RS2 = 10, 11, 12

@@ -9,8 +9,8 @@ import pytest
 from engines import ENGINES, Start
 from test_control import RD, RS1, RS2, after_each, word_of
 
-from denali.isa.decode import BY_NAME
-from denali.isa.record import ALL_ONES, Cause
+from denali.isa.definitions.decode import BY_NAME
+from denali.isa.definitions.record import ALL_ONES, Cause
 
 VALUES = (0, 1, 2, 7, -1, -2, -7, 1 << 31, -1 << 31, (1 << 31) - 1, (1 << 32) - 1, -1 << 63, (1 << 63) - 1, 0x80)
 BYTES = (0, 0x01, 0x0100, 0x8000_0000_0000_0000, 0x0080_0001_1000_0200, -1, 0x1020_4080_0102_0408)

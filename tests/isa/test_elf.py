@@ -8,9 +8,9 @@ from pathlib import Path
 import oracles
 import pytest
 
-from denali.isa.assembler import assemble
-from denali.isa.elf import write_elf
 from denali.isa.image import BadImage, Image, Segment, Symbol
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.elf import write_elf
 
 CODE = b"\x01\x00" * 8
 SEGMENTS = [

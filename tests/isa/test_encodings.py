@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import oracles
 import pytest
 
-from denali.isa.decode import DEFINITIONS, find, length_of
-from denali.isa.disassembler import disassemble
-from denali.isa.instruction import Instruction
+from denali.isa.definitions.decode import DEFINITIONS, find, length_of
+from denali.isa.definitions.instruction import Instruction
+from denali.isa.tools.disassembler import disassemble
 
 OUR_REGISTERS = {0x001, 0x002, 0x003, 0xC00, 0xC01, 0xC02}
 

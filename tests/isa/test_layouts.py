@@ -7,11 +7,11 @@ from itertools import combinations
 
 import pytest
 
-from denali.isa import decode as decoding
-from denali.isa.decode import BY_NAME, DEFINITIONS, decode
-from denali.isa.encoding import Unencodable, encode, fields, limits
-from denali.isa.instruction import Instruction, overlap, parse_layout
-from denali.isa.record import Refused
+from denali.isa.definitions import decode as decoding
+from denali.isa.definitions.decode import BY_NAME, DEFINITIONS, decode
+from denali.isa.definitions.instruction import Instruction, overlap, parse_layout
+from denali.isa.definitions.record import Refused
+from denali.isa.tools.encoding import Unencodable, encode, fields, limits
 
 
 def words_of(one: Instruction, count: int) -> list[int]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from denali.isa.assembler import assemble
-from denali.isa.decode import BY_NAME, DEFINITIONS
-from denali.isa.disassembler import disassemble, listing
-from denali.isa.manual import overview, page, reference
-from denali.isa.notation import step_lines
+from denali.isa.definitions.decode import BY_NAME, DEFINITIONS
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.disassembler import disassemble, listing
+from denali.isa.tools.manual import overview, page, reference
+from denali.isa.tools.notation import step_lines
 
 DIVU = '''\
 divu: rd = rs1 / rs2, unsigned; a zero divisor gives all ones.
@@ -28,7 +28,7 @@ Operands
     rs1  first source: integer register
     rs2  second source: integer register
 
-Definition, line {line} of isa/multiply.py
+Definition, line {line} of isa/definitions/multiply.py
 
     @instruction("0000001 rs2:5 rs1:5 101 rd:5 0110011")
     def divu(cpu: Machine, rd: Reg, rs1: Reg, rs2: Reg) -> None:
@@ -71,7 +71,7 @@ def test_the_overview_has_a_line_for_each() -> None:
 
 def test_the_document_is_what_the_definitions_say() -> None:
     file = Path(__file__).parents[2] / "docs" / "instructions.md"
-    assert file.read_text() == reference(), "write it anew: python -m denali.isa.manual > docs/instructions.md"
+    assert file.read_text() == reference(), "write it anew: python -m denali.isa.tools.manual > docs/instructions.md"
 
 
 def test_steps_can_be_shown_with_their_operands() -> None:

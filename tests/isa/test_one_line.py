@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MULTIPLY = "isa/definitions/multiply.py"
 PROBE = """
 from engines import ENGINES, run
-from denali.isa.assembler import assemble
-from denali.isa.manual import page, reference
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.manual import page, reference
 image = assemble("li a0, 7; divu a2, a0, a1; ebreak").image()
 print([run(engine, image, fuel=9, private_size=4096).x[12] for engine in ENGINES])
 print(page("divu"))
@@ -49,7 +50,7 @@ def failed(copy: Path, *arguments: str) -> set[str]:
 
 
 def test_a_changed_meaning_reaches_all_engines_and_the_manual_and_fails_its_tests(copy: Path) -> None:
-    change(copy, "isa/multiply.py", "zero.select(ALL_ONES, a.udiv(", "zero.select(5, a.udiv(")
+    change(copy, MULTIPLY, "zero.select(ALL_ONES, a.udiv(", "zero.select(5, a.udiv(")
     shown = python(copy, "-c", PROBE).stdout
     assert shown.startswith("[5, 5, 5]\n")
     assert "t5 = select t2, 5, t4" in shown
@@ -62,7 +63,7 @@ def test_a_changed_meaning_reaches_all_engines_and_the_manual_and_fails_its_test
 
 @pytest.mark.full
 def test_changed_bits_reach_assembler_decoder_and_manual_and_fail_their_tests(copy: Path) -> None:
-    change(copy, "isa/multiply.py", '"0000001 rs2:5 rs1:5 101 rd:5 0110011"', '"0000001 rs2:5 rs1:5 101 rd:5 1011011"')
+    change(copy, MULTIPLY, '"0000001 rs2:5 rs1:5 101 rd:5 0110011"', '"0000001 rs2:5 rs1:5 101 rd:5 1011011"')
     shown = python(copy, "-c", PROBE).stdout
     assert shown.startswith(f"{[(1 << 64) - 1] * 3}\n")
     assert "| `divu rd, rs1, rs2` | `0000001 rs2:5 rs1:5 101 rd:5 1011011` |" in shown
@@ -75,7 +76,7 @@ def test_changed_bits_reach_assembler_decoder_and_manual_and_fail_their_tests(co
 
 
 def test_bits_that_another_instruction_has_are_refused_by_name(copy: Path) -> None:
-    change(copy, "isa/multiply.py", '"0000001 rs2:5 rs1:5 101 rd:5 0110011"', '"0000001 rs2:5 rs1:5 100 rd:5 0110011"')
-    said = python(copy, "-c", "import denali.isa.decode").stderr
+    change(copy, MULTIPLY, '"0000001 rs2:5 rs1:5 101 rd:5 0110011"', '"0000001 rs2:5 rs1:5 100 rd:5 0110011"')
+    said = python(copy, "-c", "import denali.isa.definitions.decode").stderr
     layout = "0000001 rs2:5 rs1:5 100 rd:5 0110011"
     assert f"divu: its layout '{layout}' overlaps div's '{layout}'" in said

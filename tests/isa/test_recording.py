@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from denali.isa.instruction import DEFINITIONS, instruction
-from denali.isa.machine import Machine
-from denali.isa.operands import Reg, Signed
-from denali.isa.record import EFFECTS, MAY_TRAP, READS, WRITES, Cause, Op, Refused
+from denali.isa.definitions.instruction import DEFINITIONS, instruction
+from denali.isa.definitions.machine import Machine
+from denali.isa.definitions.operands import Reg, Signed
+from denali.isa.definitions.record import EFFECTS, MAY_TRAP, READS, WRITES, Cause, Op, Refused
 
 CUSTOM_1 = "imm:12 rs1:5 000 rd:5 0101011"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from denali.isa.assembler import Program, assemble
 from denali.isa.context import Status
-from denali.isa.record import Cause
-from denali.isa.reference import Machine, Service, no_service
+from denali.isa.definitions.record import Cause
+from denali.isa.tools.assembler import Program, assemble
+from denali.isa.tools.reference import Machine, Service, no_service
 from denali.isa.virtual import REGISTERS
 from denali.isa.virtual import Service as Number
 

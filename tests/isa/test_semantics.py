@@ -7,9 +7,9 @@ from collections.abc import Callable
 import engines
 import pytest
 
-from denali.isa.assembler import assemble
 from denali.isa.context import Status
-from denali.isa.record import ALL_ONES, Cause
+from denali.isa.definitions.record import ALL_ONES, Cause
+from denali.isa.tools.assembler import assemble
 from denali.isa.virtual import REGISTERS
 from denali.isa.virtual import Service as Number
 

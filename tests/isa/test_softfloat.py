@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from denali.isa.softfloat import Flag, operate
+from denali.isa.tools.softfloat import Flag, operate
 
 ONE, TWO, HUGE, TINY = 0x3FF << 52, 0x400 << 52, 0x7FEF_FFFF_FFFF_FFFF, 1
 NEGATIVE, INFINITY, NAN, SIGNALLING = 1 << 63, 0x7FF << 52, 0x7FF8 << 48, 0x7FF0_0000_0000_0001

@@ -12,7 +12,7 @@ import oracles
 import pytest
 import streams
 
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 
 
 def on_engine(engine: str, stream: streams.Stream) -> bytes:

@@ -8,9 +8,9 @@ from functools import cache
 
 import pytest
 
-from denali.isa.assembler import assemble
-from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
+from denali.isa.runtime.engine import Engine, Space
+from denali.isa.tools.assembler import assemble
 from denali.kernel.kernel import Kernel
 from denali.kernel.mailbox import Closed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from denali.isa.record import Cause
+from denali.isa.definitions.record import Cause
 from denali.kernel.faults import HANDLERS, UPCALLS, Verdict, describe
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel

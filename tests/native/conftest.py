@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from denali.isa.engine import Engine
+from denali.isa.runtime.engine import Engine
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import random
 import struct
 from collections.abc import Callable
 
-from denali.isa.decode import BY_NAME
-from denali.isa.encoding import encode
+from denali.isa.definitions.decode import BY_NAME
 from denali.isa.image import PAGE, TEXT_BASE, Image, Symbol
+from denali.isa.tools.encoding import encode
 
 RA, SP = 1, 2
 SAVED: tuple[int, ...] = (8, 9, 18, 19, 20, 21, 22)  # s0..s6: four slots of the convention and some that are none

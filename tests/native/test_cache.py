@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from denali.commands.cache import cache as command
-from denali.isa.cache import UNCONCERNED, Cache, code_version, key, limit_of
+from denali.isa.runtime.cache import Cache, code_version, is_concerned, key, limit_of
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def test_the_version_of_the_code_is_stable_within_a_run() -> None:
 
 
 def test_what_the_version_leaves_out_makes_no_native_code() -> None:
-    program = "import sys, denali.isa.compile; print(*(name for name in sys.modules if name.startswith('denali.isa.')))"
+    program = "import sys, denali.isa.runtime.compile; print(*(n for n in sys.modules if n.startswith('denali.isa.')))"
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    used = {name.rpartition(".")[2] for name in run.stdout.split()}
-    assert "translate" in used
-    assert not used & UNCONCERNED
+    used = {name.removeprefix("denali.isa.").replace(".", "/") for name in run.stdout.split()}
+    assert "translator/translate" in used
+    assert all(is_concerned(f"{name}.py") for name in used)
 
 
 @pytest.mark.parametrize("place", [0, 9, 20, 45, -1])
@@ -130,7 +130,7 @@ def test_readers_see_whole_entries_while_many_write(cache: Cache) -> None:
 
 
 def test_processes_share_it(cache: Cache) -> None:
-    program = "import sys; from denali.isa.cache import Cache; Cache(sys.argv[1]).put('kind', sys.argv[2], b'x' * 1000)"
+    program = "import sys, denali.isa.runtime.cache as c; c.Cache(sys.argv[1]).put('kind', sys.argv[2], b'x' * 1000)"
     command = [sys.executable, "-c", program, str(cache.folder)]
     for one in [subprocess.Popen([*command, str(number)]) for number in range(3)]:
         assert one.wait() == 0

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from denali.isa.compile import BATCH, batches, inspect_asm, inspect_llvm
 from denali.isa.image import TEXT_BASE, Image, Symbol
+from denali.isa.runtime.compile import BATCH, batches, inspect_asm, inspect_llvm
 
 CODE = struct.pack("<2I", 0x00150513, 0x00008067) * 2  # a0 = a0 + 1; return; twice
 IMAGE = Image("two", TEXT_BASE, TEXT_BASE, CODE, TEXT_BASE, TEXT_BASE + 16, TEXT_BASE + 4096, b"", 0,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from twins import SERVICE, Twins
 
-from denali.isa.compile import compile_object
 from denali.isa.context import CONTEXT, Status
-from denali.isa.dispatcher import HOT, RING, SLOTS, Unwound
-from denali.isa.emit import field_offset
-from denali.isa.engine import Engine, address_of
 from denali.isa.image import Image
-from denali.isa.loader import load
+from denali.isa.interpreter.dispatcher import HOT, RING, SLOTS, Unwound
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.engine import Engine, address_of
+from denali.isa.runtime.loader import load
+from denali.isa.translator.emit import field_offset
 
 NOTHING = 0x00000013
 TYPE = "{ " + ", ".join(["i64"] * 11) + " }"

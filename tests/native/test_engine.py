@@ -16,11 +16,11 @@ import pytest
 from test_interpreter import random_program
 from twins import SIZE, Twins, random_state
 
-from denali.isa.cache import Cache
 from denali.isa.context import Status
-from denali.isa.engine import Engine, Space
 from denali.isa.image import Image
-from denali.isa.worker import Answer, Failed, Request, Workers
+from denali.isa.runtime.cache import Cache
+from denali.isa.runtime.engine import Engine, Space
+from denali.isa.runtime.worker import Answer, Failed, Request, Workers
 
 LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)  # count a0 up to a2, then ebreak
 
@@ -178,8 +178,8 @@ def test_an_image_that_does_not_fit_is_refused(engine: Engine) -> None:
 def test_a_warm_start_does_not_load_llvm(fresh: Engine) -> None:
     fresh.space(Image.raw(LOOP), SIZE, 0).translate()
     program = (
-        "import sys; from denali.isa.engine import Engine; from denali.isa.image import Image\n"
-        "from denali.isa.cache import Cache\n"
+        "import sys; from denali.isa.runtime.engine import Engine; from denali.isa.image import Image\n"
+        "from denali.isa.runtime.cache import Cache\n"
         f"with Engine(Cache({str(fresh.cache.folder)!r})) as engine:\n"
         f"    space = engine.space(Image.raw({LOOP!r}), {SIZE}, 0); space.translate()\n"
         "    assert (space.flat.table != space.flat.miss).sum() == 1\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from twins import SIZE, Twins, random_state
 
-from denali.isa import worker
-from denali.isa.cache import Cache
 from denali.isa.context import Status
-from denali.isa.decode import DEFINITIONS
-from denali.isa.engine import Engine
+from denali.isa.definitions.decode import DEFINITIONS
+from denali.isa.definitions.instruction import Instruction
 from denali.isa.image import Image
-from denali.isa.instruction import Instruction
+from denali.isa.runtime import worker
+from denali.isa.runtime.cache import Cache
+from denali.isa.runtime.engine import Engine
 
 NOTHING = 0x00000013  # addi x0, x0, 0
 
@@ -81,7 +81,7 @@ def test_every_instruction_at_length(engine: Engine, seed: int) -> None:
 @pytest.mark.full
 def test_a_plain_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without fused multiply-add and rounding instructions, the C library's functions stand in."""
-    program = "import denali.isa.compile as c; c.host = lambda: ('x86-64', ''); import denali.isa.worker as w; w.main()"
+    program = "from denali.isa.runtime import compile, worker; compile.host = lambda: ('x86-64', ''); worker.main()"
     monkeypatch.setattr(worker, "COMMAND", [sys.executable, "-c", program])
     source = random.Random(11)
     with Engine(Cache(tmp_path)) as plain:

@@ -10,8 +10,8 @@ import re
 import llvmlite.binding as llvm
 import pytest
 
-from denali.isa.compile import compile_object
-from denali.isa.loader import Unloadable, load
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.loader import Unloadable, load
 
 TWICE = "define i64 @twice(i64 %x) { %r = shl i64 %x, 1\n ret i64 %r }"
 CALLER = """

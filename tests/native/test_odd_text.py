@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from denali.isa.engine import Engine
 from denali.isa.image import Image
+from denali.isa.runtime.engine import Engine
 
 
 def test_a_space_is_refused_to_text_at_an_odd_address(engine: Engine) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denali.isa.assembler import assemble
 from denali.isa.context import CONTEXT, ENTRY, TLB, Status
-from denali.isa.engine import Engine
+from denali.isa.definitions.record import ALL_ONES, Cause
 from denali.isa.image import PAGE
-from denali.isa.memory import ALL_RIGHTS, READABLE, WRITABLE, Binding, Paged
-from denali.isa.record import ALL_ONES, Cause
-from denali.isa.reference import Machine
+from denali.isa.runtime.engine import Engine
+from denali.isa.tools.assembler import assemble
+from denali.isa.tools.memory import ALL_RIGHTS, READABLE, WRITABLE, Binding, Paged
+from denali.isa.tools.reference import Machine
 
 SIZE = 4 * PAGE - CONTEXT.itemsize
 ENTRIES = 4

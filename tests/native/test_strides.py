@@ -8,11 +8,11 @@ import pytest
 from test_units import twins_of
 from twins import SIZE, random_float
 
-from denali.isa.assembler import assemble
 from denali.isa.context import Mode, Status
-from denali.isa.engine import Engine
-from denali.isa.record import ALL_ONES
-from denali.isa.translate import Translation
+from denali.isa.definitions.record import ALL_ONES
+from denali.isa.runtime.engine import Engine
+from denali.isa.tools.assembler import assemble
+from denali.isa.translator.translate import Translation
 
 ENDS = (
     "bne a1, a2",

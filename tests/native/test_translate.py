@@ -8,12 +8,12 @@ import pytest
 from programs import Program
 from twins import SIZE, Twins, random_float
 
-from denali.isa.assembler import assemble
-from denali.isa.compile import compile_object
 from denali.isa.context import Status
-from denali.isa.decode import DEFINITIONS
-from denali.isa.engine import Engine
-from denali.isa.translate import Translation
+from denali.isa.definitions.decode import DEFINITIONS
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.engine import Engine
+from denali.isa.tools.assembler import assemble
+from denali.isa.translator.translate import Translation
 
 
 def translated(engine: Engine, program: Program) -> Twins:
@@ -54,7 +54,7 @@ def test_wild_programs_end_alike(engine: Engine, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(300, 304))
 def test_units_with_resident_registers_run_alike(engine: Engine, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("denali.isa.frame.LARGE", 0)
+    monkeypatch.setattr("denali.isa.translator.frame.LARGE", 0)
     source = random.Random(seed)
     check(engine, seed, [source.choice((1, 3, 20, 100, 1000)) for _ in range(60)], wild=source.choice((0.0, 0.1)))
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from twins import SIZE, Twins
 
-from denali.isa.assembler import assemble
-from denali.isa.compile import compile_object
 from denali.isa.context import Status
-from denali.isa.engine import Engine
-from denali.isa.frame import STACK_SHORT
+from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
-from denali.isa.loader import Unloadable, load
-from denali.isa.record import Cause
-from denali.isa.registers import RESULT
-from denali.isa.translate import Translation
-from denali.isa.units import Program
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.engine import Engine
+from denali.isa.runtime.loader import Unloadable, load
+from denali.isa.tools.assembler import assemble
+from denali.isa.translator.frame import STACK_SHORT
+from denali.isa.translator.registers import RESULT
+from denali.isa.translator.translate import Translation
+from denali.isa.translator.units import Program
 
 LOOP = """
         .text

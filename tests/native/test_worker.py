@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from denali.isa import worker as workers
 from denali.isa.image import Image
-from denali.isa.worker import Failed, Request, Workers
+from denali.isa.runtime import worker as workers
+from denali.isa.runtime.worker import Failed, Request, Workers
 
 LOOP = struct.pack("<4I", 0x00150513, 0x00A5C5B3, 0xFEC51CE3, 0x00100073)
 
@@ -66,7 +66,7 @@ def test_the_message_carries_what_the_worker_said_last(monkeypatch: pytest.Monke
 
 
 def test_a_translation_that_takes_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import denali.isa.worker as worker; worker.SECONDS = 0.05; worker.main()"
+    program = "import denali.isa.runtime.worker as worker; worker.SECONDS = 0.05; worker.main()"
     monkeypatch.setattr(workers, "COMMAND", [sys.executable, "-c", program])
     pool = Workers(1)
     with pytest.raises(Failed, match="processor time"):
@@ -75,7 +75,7 @@ def test_a_translation_that_takes_for_ever_is_given_up(monkeypatch: pytest.Monke
 
 
 def test_a_translation_that_takes_all_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import denali.isa.compile, denali.isa.worker as worker; worker.MEMORY = 1 << 28; worker.main()"
+    program = "from denali.isa.runtime import compile, worker; worker.MEMORY = 1 << 28; worker.main()"
     monkeypatch.setattr(workers, "COMMAND", [sys.executable, "-c", program])
     pool = Workers(1)
     with pytest.raises(Failed):

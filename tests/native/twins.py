@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from denali.isa.context import CONTEXT, Status
-from denali.isa.engine import Engine, Space, address_of
+from denali.isa.definitions.record import ALL_ONES, Cause
 from denali.isa.image import Image
-from denali.isa.record import ALL_ONES, Cause
-from denali.isa.reference import Machine
+from denali.isa.runtime.engine import Engine, Space, address_of
+from denali.isa.tools.reference import Machine
 
 FRAMES = 2
 SIZE = FRAMES * 4096 - CONTEXT.itemsize

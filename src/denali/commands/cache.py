@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import click
 
 if TYPE_CHECKING:
-    from ..isa.cache import Cache
+    from ..isa.runtime.cache import Cache
 
 KINDS = {"native": "native code", "image": "images", "plan": "plans of translations", "hot": "what became hot"}
 
@@ -48,7 +48,7 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        from ..isa.cache import limit_of
+        from ..isa.runtime.cache import limit_of
 
         try:
             return limit_of(str(value))
@@ -73,7 +73,7 @@ def cache(limit: int | None, clear: bool, verify: bool, as_json: bool) -> None:
     denali-py cache --limit 200M
     denali-py cache --clear
     """
-    from ..isa.cache import Cache
+    from ..isa.runtime.cache import Cache
 
     try:
         found = Cache()

@@ -75,7 +75,7 @@ def _programs() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from ..isa.cache import Cache
+    from ..isa.runtime.cache import Cache
 
     place = Cache().folder
     try:

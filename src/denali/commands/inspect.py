@@ -48,7 +48,7 @@ def _lines(image: Image, show: str, function: str | None, memory: int | None) ->
         return _map(image)
     if show == "ops":
         return _ops(image, function)
-    from ..isa import compile as translation
+    from ..isa.runtime import compile as translation
     from ..kernel.births import private_size
 
     inspect_depth = translation.inspect_llvm if show == "llvm" else translation.inspect_asm
@@ -66,7 +66,7 @@ def _map(image: Image) -> Iterator[str]:
 
 
 def _ops(image: Image, function: str | None) -> Iterator[str]:
-    from ..isa.disassembler import listing
+    from ..isa.tools.disassembler import listing
 
     if function is None:
         yield from listing(image)

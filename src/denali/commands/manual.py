@@ -16,7 +16,7 @@ def manual(name: str | None) -> None:
     denali-py manual divu
     denali-py manual | less
     """
-    from ..isa.manual import overview, page
+    from ..isa.tools.manual import overview, page
 
     if name is None:
         click.echo(overview())

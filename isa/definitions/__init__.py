@@ -1,0 +1,1 @@
+"""What each instruction is, does and looks like, said once."""

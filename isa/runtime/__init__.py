@@ -1,0 +1,1 @@
+"""Translations in use: made by workers, kept on disk, loaded, and found by guests."""

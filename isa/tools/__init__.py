@@ -1,0 +1,1 @@
+"""For people and as oracles: assembler, disassembler, manual, reference interpreter. Not trusted."""

@@ -1,0 +1,1 @@
+"""From guest code to the text of an LLVM module: one function for every unit."""

@@ -1,0 +1,95 @@
+"""A unit's accesses to memory: which of them form groups, and what realises them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..context import Mode
+from ..definitions.record import Cause, Op
+from .bounds import Access, Group, plan
+from .emit import Value
+from .flat import FlatMemory, Home, Writer
+from .frame import Frame
+from .pages import PagedMemory
+from .units import Block
+
+LARGEST = {Mode.FLAT: 1 << 16, Mode.PAGED: 1 << 10}  # bytes between the ends of a group
+
+
+class Realisation(Protocol):
+    """What makes host addresses of guest addresses."""
+
+    def prologue(self) -> None:
+        """Begin a unit."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a block."""
+        ...
+
+    def pointer(self, address: Value, size: int, cause: Cause) -> Value:
+        """The host address of the current instruction's access."""
+        ...
+
+    def home(self, address: Value) -> Home:
+        """What one check covers of much memory, for a whole loop; with the host address of a guest address there."""
+        ...
+
+    def load(self, address: Value, width: int, kind: str) -> Value:
+        """What the current instruction loads, of LLVM's type `kind`."""
+        ...
+
+
+REALISATIONS: dict[Mode, Callable[[Writer], Realisation]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
+
+
+class Accesses(Frame):
+    """The part of a unit's writer that speaks of memory."""
+
+    plans: dict[int, tuple[Access, Group]]  # of the block being written, by pc
+    memory: Realisation
+    stride: object = None  # of the copy of a loop that is being written: there all has been checked before
+
+    def _begin_accesses(self) -> None:
+        """Begin the unit."""
+        self.memory = REALISATIONS[self.layout.mode](self)
+        self.memory.prologue()
+
+    def pointer_in_copy(self, access: Access, group: Group) -> Value:
+        """The host address in such a copy."""
+        raise NotImplementedError
+
+    def _plan_accesses(self, block: Block) -> None:
+        """Begin a block."""
+        self.plans = plan(block, LARGEST[self.layout.mode])
+        self.memory.begin()
+
+    def planned(self) -> tuple[Access, Group]:
+        """The access of the current instruction and the group that it belongs to."""
+        return self.plans[self.here.pc]
+
+    def trap(self, cause: int, value: Value, when: Value | None) -> None:
+        """The interpreter executes an instruction that traps; here it only has to be left."""
+        if cause == Cause.ILLEGAL and self.here.instruction.step(Op.FLOAT) is not None:
+            return  # a reserved rounding mode in frm: units never run with one
+        body, go_on = self.body, self.body.name("fine")
+        body.branch("true" if when is None else when, self.exit_here(), go_on, likely=False)
+        body.label(go_on)
+
+    def pointer(self, address: Value, size: int, cause: Cause) -> Value:
+        """The host address of the current instruction's access."""
+        if self.stride is not None:
+            return self.pointer_in_copy(*self.planned())
+        return self.memory.pointer(address, size, cause)
+
+    def load(self, address: Value, width: int) -> Value:
+        """What the current instruction loads; a double where a floating-point register wants it."""
+        floating = width == 64 and self.here.instruction.step(Op.SET_F) is not None
+        value = self._load(address, width, "double" if floating else f"i{width}")
+        return self.body.value(f"bitcast double {value} to i64") if floating else value
+
+    def _load(self, address: Value, width: int, kind: str) -> Value:
+        if self.stride is None:
+            return self.memory.load(address, width, kind)
+        return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")

@@ -1,0 +1,91 @@
+"""One exact check for a group of accesses through the same base value.
+
+A guest's addresses are base plus small distance, and many accesses share a base. Where they stand in one block, all of
+them lie inside private memory exactly if the lowest and the highest do, so one comparison
+
+    (base + lowest - private_start)  <u  private_size - span + 1
+
+stands for the group: what is below the start wraps around to a huge number. A group that fails says only that some
+access of it may be wrong; the interpreter then runs the block from its first access on and finds out which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..definitions.record import Op
+from .units import Block, Located
+from .values import Known, Tracker, signed
+
+SIZED_BY_RESULT = (Op.LOAD, Op.RESERVE)
+STACK = ("x", 2)
+WRITING = (Op.STORE, Op.ATOMIC, Op.CONDITIONAL)
+
+
+class Access(NamedTuple):
+    """What one instruction does to memory: `size` bytes at `address`."""
+
+    pc: int
+    address: Known
+    size: int
+    writes: bool
+
+
+@dataclass(slots=True)
+class Group:
+    """Accesses of one block through one base; `low` and `high` are distances from it, `first` the pc of the first.
+
+    `private`: nobody expects read-only bytes there, as something is written, or it is the stack.
+    """
+
+    first: int
+    low: int
+    high: int
+    private: bool
+    count: int = 0
+    writes: bool = False
+
+    @property
+    def span(self) -> int:
+        """Bytes from the lowest byte accessed to behind the highest."""
+        return self.high - self.low
+
+
+def access_of(located: Located, known: dict[object, Known]) -> Access | None:
+    """The memory access of an instruction, of which there is at most one."""
+    for step in located.instruction.steps:
+        if step.op in SIZED_BY_RESULT:
+            return Access(located.pc, known[step.args[0]], step.width // 8, False)
+        if step.op in WRITING:
+            return Access(located.pc, known[step.args[0]], step.args[1].width // 8, True)
+    return None
+
+
+def accesses(block: Block) -> list[Access]:
+    """The memory accesses of a block, in order."""
+    tracker, found = Tracker(), list[Access]()
+    for located in block.code:
+        known = tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
+        access = access_of(located, dict(known))
+        if access is not None:
+            found.append(access)
+    return found
+
+
+def plan(block: Block, largest: int) -> dict[int, tuple[Access, Group]]:
+    """For the pc of every access: the access and the group whose check covers it, of a span up to `largest`."""
+    plans: dict[int, tuple[Access, Group]] = {}
+    open_groups: dict[object, Group] = {}
+    for access in accesses(block):
+        low = signed(access.address.distance)
+        high = low + access.size
+        group = open_groups.get(access.address.base)
+        if group is None or max(high, group.high) - min(low, group.low) > largest:
+            group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base == STACK)
+        group.low, group.high = min(low, group.low), max(high, group.high)
+        group.private |= access.writes
+        group.writes |= access.writes
+        group.count += 1
+        plans[access.pc] = access, group
+    return plans

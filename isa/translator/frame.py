@@ -1,0 +1,247 @@
+"""The frame of a unit: its variables, what of them is not in CONTEXT, its fuel, and the ways out of it.
+
+A way out is a cold block that puts into CONTEXT what only the unit holds, so that a stopped guest is its registers and
+memory and nothing else. The hot code pays for none of it but the branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..context import CONTEXT, Mode
+from ..definitions.machine import CANONICAL_NAN
+from ..image import Image
+from .emit import Body, Value, field_offset, space_field
+from .fuel import fuel_of
+from .liveness import Calls, Effects, effects_of
+from .loops import STACK
+from .nans import Nan, States, states_at_entry
+from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
+from .units import Block, Function, Located
+from .values import Known
+
+LARGE = 1000  # instructions of a unit from which on its registers are resident
+INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
+STACK_SHORT = 3  # ... or at once, on an empty native stack
+FUEL_SHORT = 5  # ... or in the interpreter until the fuel ends
+BARRIER = 'call void asm sideeffect "", ""()'  # in a cold block: LLVM shall not make its values where it is hot
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What every unit of a translation shares: the image, the size of private memory, the other units, effects."""
+
+    image: Image
+    private_size: int
+    known: frozenset[int]  # entries of the units in this module
+    calls: Calls
+    mode: Mode = Mode.FLAT
+
+    @property
+    def table(self) -> str:
+        """The field of SPACE that finds the units of this mode."""
+        return "table" if self.mode is Mode.FLAT else "paged_table"
+
+    def private(self, low: int, high: int) -> bool:
+        """Whether guest addresses [low, high) are private memory."""
+        return self.image.private_start <= low and high <= self.image.private_start + self.private_size
+
+    def read_only(self, low: int, high: int) -> bool:
+        """Whether guest addresses [low, high) are read-only bytes."""
+        return self.image.ro_start <= low and high <= self.image.ro_end
+
+    @property
+    def displacement(self) -> int:
+        """Add this to a private guest address for the distance from CONTEXT in the host."""
+        return CONTEXT.itemsize - self.image.private_start
+
+
+class TaggedBody(Body):
+    """A body whose accesses to guest memory (those without alignment) say that they never touch CONTEXT.
+
+    Its calls of helpers keep to the units' own calling convention, which saves no host register for their sake.
+    """
+
+    def line(self, text: str) -> None:
+        """Append one instruction."""
+        super().line(text + GUEST_TAG if text.endswith("align 1") else text)
+
+    def value(self, text: str) -> Value:
+        """Append an instruction that gives a value."""
+        return super().value(text + GUEST_TAG if text.endswith("align 1") else text)
+
+    def call(self, declaration: str, arguments: str, attributes: str = "") -> Value:
+        """Call what is declared."""
+        if "@denali_" not in declaration or declaration.startswith("preserve_mostcc"):
+            return super().call(declaration, arguments, attributes)
+        self.declared.add(declaration)
+        text = f"call x86_regcallcc {declaration[: declaration.index('(')]}({arguments})"
+        return self.value(text) if not declaration.startswith("void") else super().line(text) or ""
+
+
+class Frame:
+    """What every part of a unit's writer works with."""
+
+    def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, Known] | None = None) -> None:
+        """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
+        self.layout, self.function, self.entry = layout, function, entry
+        self.body = TaggedBody()
+        self.blocks = reachable(function, entry)
+        own = effects_of(located for block in self.blocks for located in block.code)
+        large = sum(len(block.code) for block in self.blocks) > LARGE
+        self.registers = Registers(self.body, own.touched, resident=large)
+        self.dirty = self._dirty_at_entry()
+        self.fuel = fuel_of(function, entry)
+        assumed = assumed or {}
+        moved = assumed.get(STACK)
+        self.stack_moved = moved.distance if moved is not None and moved.base == STACK else None
+        self.assumed = {
+            r: value for r, value in assumed.items() if r in self.registers.held and self._testable(r, value)
+        }
+        self.cold: list[str] = []
+        self.block = self.blocks[0]
+        self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
+        self.remaining = 0  # instructions of this block from here on: to be given back when it is left here
+        called = {block.pc: self._callee(block) for block in self.blocks if block.kind == "call"}
+        no_states: dict[int, States] = {block.pc: {} for block in self.blocks}
+        self.nans_at = no_states if large else states_at_entry(function, self.blocks, called)
+        self.nans: States = {}
+
+    def _testable(self, register: int, value: Known) -> bool:
+        return value.base is None or (register != STACK and self.stack_moved is not None)
+
+    def _return_code(self, code: Value) -> None:
+        result = self.body.value(f"insertvalue {RESULT} poison, i64 {code}, 0")
+        self.body.line(f"ret {RESULT} {result}")
+
+    def _context_register(self, register: int) -> Value:
+        """A ptr to a register in CONTEXT."""
+        return self.body.value(f"getelementptr i8, ptr %ctx, i64 {offset_of(register)}")
+
+    def _context(self, name: str) -> Value:
+        """A ptr to a field of CONTEXT."""
+        return self.body.value(f"getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
+
+    def space(self, name: str) -> Value:
+        """A 64-bit field of the space, which never changes."""
+        space = self.body.value(f"load ptr, ptr {self._context('space')}, !invariant.load !15")
+        return self.body.value(f"load i64, ptr {space_field(self.body, space, name)}, !invariant.load !15")
+
+    def _dirty_at_entry(self) -> dict[int, frozenset[int]]:
+        """For every block the registers, slots aside, that may differ from CONTEXT when it begins."""
+        dirty = {block.pc: frozenset[int]() for block in self.blocks}
+        pending = [block.pc for block in self.blocks]
+        while pending:
+            block = self.function.blocks[pending.pop()]
+            after = self._kept(block, dirty[block.pc] | (effects_of(block.code).writes - SLOT_SET))
+            for successor in self.function.successors(block):
+                if not after <= dirty[successor]:
+                    dirty[successor] |= after
+                    pending.append(successor)
+        return dirty
+
+    def _kept(self, block: Block, dirty: frozenset[int]) -> frozenset[int]:
+        """What stays dirty across the call at the end of a block: the registers that the callee never touches."""
+        if block.kind != "call":
+            return dirty
+        return dirty - self._callee(block).touched
+
+    def _callee(self, block: Block) -> Effects:
+        """What the call at the end of a block may touch."""
+        known = block.target in self.layout.known
+        return self.layout.calls.effects(block.target if known else None)
+
+    def _dirty_now(self) -> frozenset[int]:
+        return self.dirty[self.block.pc] | (self.registers.written - SLOT_SET)
+
+    def _show(self, registers: Iterable[int]) -> None:
+        """Make the NaNs in registers canonical whose bits are about to be seen."""
+        for register in sorted(registers):
+            if self.nans.get(register) is Nan.RAW:
+                self.registers.write(register, self._canonical(self.registers.read(register)))
+                self.nans[register] = Nan.CLEAN
+
+    def _canonical(self, bits: Value) -> Value:
+        """Never a signalling NaN, so that the comparison raises nothing and LLVM may move or drop it."""
+        body = self.body
+        number = body.value(f"bitcast i64 {bits} to double")
+        nan = body.value(f"fcmp uno double {number}, {number}")
+        chosen = body.value(f"select i1 {nan}, double 0x{CANONICAL_NAN[64]:016X}, double {number}")
+        return body.value(f"bitcast double {chosen} to i64")
+
+    def _show_to(self, successors: Iterable[int]) -> None:
+        """Make canonical what a block behind this one expects so."""
+        for pc in successors:
+            wanted = self.nans_at.get(pc, {})
+            self._show([register for register in self.nans if wanted.get(register) is not Nan.RAW])
+
+    def _take_fuel(self, block: Block) -> None:
+        needed = self.fuel.needed[block.pc]
+        if block.pc not in self.fuel.checkpoints or not needed:
+            return
+        body, enough = self.body, self.body.name("fuelled")
+        fuel = self._fuel()
+        self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
+        short = self._exit(block.pc, self._dirty_now(), FUEL_SHORT, back=needed)
+        body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
+        body.label(enough)
+
+    def _give_back(self, amount: int) -> None:
+        """Fuel that was taken for a longer path than the one taken."""
+        if amount:
+            self._set_fuel(self._fuel(amount))
+
+    def _set_fuel(self, value: Value) -> None:
+        self.body.line(f"store i64 {value}, ptr %fuel")
+
+    def _fuel(self, back: int = 0) -> Value:
+        """The fuel, with instructions given back that were taken but not executed."""
+        fuel = self.body.value("load i64, ptr %fuel")
+        return self.body.value(f"add i64 {fuel}, {back}") if back else fuel
+
+    def _exit(self, pc: int | Value, dirty: frozenset[int], code: int = INTERPRET, back: int = 0) -> str:
+        """The label of a cold block that unwinds with this pc."""
+        body, hot = self.body, self.body.lines
+        body.lines = []
+        name = body.name("exit")
+        body.lines.append(f"{name}:")
+        pending = self.registers.pending()
+        for register, value in pending.items():
+            if register in SLOT_SET:
+                body.line(f"store i64 {value}, ptr %x{register}")
+        for register in sorted(dirty & pending.keys() if self.registers.resident else dirty):
+            value = pending.get(register) or self.registers.get(register)
+            self._put_away(register, value)
+        if back:  # LLVM shall not know that it may be what the fuel was before: it would keep that at hand
+            fuel = body.value(f'call i64 asm sideeffect "", "=r,0"(i64 {self._fuel()})')
+            self._set_fuel(body.value(f"add i64 {fuel}, {back}"))
+        body.line(BARRIER)
+        body.line(f"store i64 {pc}, ptr %exit_pc")
+        body.line(f"store i64 {code}, ptr %exit_code")
+        body.line("br label %unwind")
+        self.cold += body.lines
+        body.lines = hot
+        return name
+
+    def _put_away(self, register: int, value: Value) -> None:
+        """In a cold block, where the variable is not wanted any more, store a register in CONTEXT."""
+        if self.nans.get(register) is Nan.RAW:
+            value = self._canonical(value)
+        self.body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
+
+    def exit_here(self) -> str:
+        """Leave before the current instruction, which the interpreter executes."""
+        return self._exit(self.here.pc, self._dirty_now(), back=self.remaining + self.fuel.spare(self.block))
+
+
+def reachable(function: Function, entry: int) -> list[Block]:
+    """The blocks that a unit entered at `entry` may run, the entry first, the others in order of address."""
+    seen: set[int] = set()
+    pending = [entry]
+    while pending:
+        pc = pending.pop()
+        if pc not in seen:
+            seen.add(pc)
+            pending += function.successors(function.blocks[pc])
+    return [function.blocks[pc] for pc in sorted(seen, key=lambda pc: (pc != entry, pc))]

@@ -1,0 +1,138 @@
+"""Which registers may hold a NaN that is not yet the canonical one, so that making it so can wait.
+
+Arithmetic of the host gives NaNs with payloads where RISC-V wants the canonical one. Arithmetic does not care which NaN
+it reads, so a double is made canonical only where its bits become visible: when they are stored, moved or compared as
+bits, or leave for CONTEXT. A register is at any place
+
+    RAW    the result of arithmetic: to be made canonical before anybody sees the bits
+    CLEAN  a number or the canonical NaN: making it canonical would change nothing
+    EXACT  bits from elsewhere, which must stay as they are
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from ..definitions.record import ALL_ONES, Op, Step
+from .liveness import FLOAT, Effects
+from .units import Block, Function, Located
+
+BITWISE = (Op.F, Op.CONST, Op.AND, Op.OR, Op.XOR)
+POSTPONED = frozenset({"add", "sub", "mul", "div", "sqrt", "fma"})
+
+
+class Nan(enum.IntEnum):
+    """See the module; where paths meet, the larger one holds (a RAW one is made canonical on its way to EXACT)."""
+
+    CLEAN = 0
+    RAW = 1
+    EXACT = 2
+
+
+States = dict[int, Nan]  # by register; EXACT where it is missing
+
+
+def postpones(located: Located) -> bool:
+    """Whether this is arithmetic on doubles whose result goes to a register and nowhere else."""
+    floats = [step for step in located.instruction.steps if step.op is Op.FLOAT]
+    return len(floats) == 1 and _result(floats[0]) is Nan.RAW and _only_set(located, floats[0])
+
+
+def _only_set(located: Located, value: Step) -> bool:
+    users = [step.op for step in located.instruction.steps if any(argument is value for argument in step.args)]
+    return users == [Op.SET_F]
+
+
+def _result(step: Step) -> Nan:
+    operation, _ = step.attribute  # type: ignore[misc]
+    return Nan.RAW if operation in POSTPONED and step.width == 64 else Nan.CLEAN
+
+
+def moved(located: Located) -> tuple[int, int] | None:
+    """Where the instruction does nothing but copy one floating-point register to another: (to, from).
+
+    Such copies come as sign injections of a register into itself. What is bitwise and takes zeros to zeros and ones to
+    ones takes every bit to itself.
+    """
+    steps = located.instruction.steps
+    sources = {located.number(step) for step in steps if step.op is Op.F}
+    if len(sources) != 1 or steps[-1].op is not Op.SET_F or any(step.op not in BITWISE for step in steps[:-1]):
+        return None
+    if any(_copy(steps, bits) != bits for bits in (0, ALL_ONES)):
+        return None
+    return FLOAT + located.number(steps[-1]), FLOAT + sources.pop()
+
+
+def _copy(steps: list[Step], bits: int) -> int:
+    """What the last step sets when every register read holds `bits`."""
+    values: dict[int, int] = {}
+    for step in steps[:-1]:
+        if step.op is Op.F:
+            values[id(step)] = bits
+        elif step.op is Op.CONST:
+            values[id(step)] = int(str(step.attribute))
+        else:
+            a, b = (values[id(argument)] for argument in step.args)
+            values[id(step)] = {Op.AND: a & b, Op.OR: a | b, Op.XOR: a ^ b}[step.op]
+    return values[id(steps[-1].args[0])]
+
+
+def exposed(located: Located) -> set[int]:
+    """The floating-point registers whose bits this instruction shows to something other than arithmetic."""
+    registers: set[int] = set()
+    if moved(located) is not None:
+        return registers
+    for step in located.instruction.steps:
+        if step.op is not Op.FLOAT:
+            registers |= {FLOAT + located.number(a) for a in step.args if a.op is Op.F}
+    return registers
+
+
+def advance(located: Located, states: States) -> None:
+    """What one instruction does to the states, given that what it exposes has been made canonical."""
+    for register in exposed(located):
+        if states.get(register) is Nan.RAW:
+            states[register] = Nan.CLEAN
+    copy = moved(located)
+    if copy is not None:
+        states[copy[0]] = states.get(copy[1], Nan.EXACT)
+        return
+    for step in located.instruction.steps:
+        if step.op is Op.SET_F:
+            states[FLOAT + located.number(step)] = _written(located, step.args[0])
+
+
+def _written(located: Located, value: Step) -> Nan:
+    if value.op is Op.FLOAT and value.width == 64:
+        return Nan.RAW if postpones(located) else Nan.CLEAN
+    zero = value.op is Op.X and located.number(value) == 0
+    return Nan.CLEAN if zero else Nan.EXACT
+
+
+def states_at_entry(function: Function, blocks: list[Block], effects: Mapping[int, Effects]) -> dict[int, States]:
+    """The states at the beginning of every block; `effects` are those of the calls that end blocks, by block."""
+    entry: dict[int, States] = {blocks[0].pc: {}}
+    pending = [blocks[0].pc]
+    while pending:
+        block = function.blocks[pending.pop()]
+        after = states_after(block, entry[block.pc], effects)
+        for successor in function.successors(block):
+            merged = _meet(entry[successor], after) if successor in entry else after
+            if successor not in entry or merged != entry[successor]:
+                entry[successor] = merged
+                pending.append(successor)
+    return entry
+
+
+def states_after(block: Block, before: States, effects: Mapping[int, Effects]) -> States:
+    """The states behind a block."""
+    states = dict(before)
+    for located in block.code:
+        advance(located, states)
+    touched = effects[block.pc].touched if block.pc in effects else frozenset[int]()
+    return {register: state for register, state in states.items() if register not in touched and state < Nan.EXACT}
+
+
+def _meet(a: States, b: States) -> States:
+    return {register: max(a[register], b[register]) for register in a.keys() & b.keys()}

@@ -1,0 +1,99 @@
+"""Translate an image: from guest code to the text of one LLVM module with a function for every unit.
+
+What is in the units is written in unit.py; here it is decided which units there are and what surrounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from ..context import TLB, Mode
+from ..image import Image
+from .emit import module_text
+from .liveness import Calls
+from .loops import expectations, loops_of, rest_of
+from .registers import TAGS
+from .strides import SPARSE_METADATA
+from .unit import Layout, Unit
+from .units import Block, Function, Program
+from .values import Known
+
+TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
+DATA_LAYOUT = 'target datalayout = "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128"'
+SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number, i64 %a, i64 %b) #0 noinline {
+  %result = call i64 @denali_service(ptr %ctx, i64 %number, i64 %a, i64 %b)
+  ret i64 %result
+}
+declare i64 @denali_service(ptr, i64, i64, i64)
+"""
+SMALL = 1000  # instructions
+METADATA = TAGS + f"!15 = !{{}}\n!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n" + SPARSE_METADATA
+
+
+class Translation:
+    """The translation of one image for one size of private memory; makes the text of modules."""
+
+    def __init__(self, image: Image, private_size: int, mode: Mode = Mode.FLAT) -> None:
+        """Find the functions of `image`."""
+        self.mode = mode
+        self.program = Program(image)
+        self.image, self.private_size = image, private_size
+        self.functions = self.program.functions
+        self.calls = Calls(self.functions)
+        self.loops = {entry: loops_of(function) for entry, function in self.functions.items()}
+        self.expected: dict[int, dict[int, dict[int, Known]]] = {}
+
+    @cached_property
+    def homes(self) -> dict[int, tuple[Function, Block]]:
+        """Where each instruction stands; in the first place, if in several."""
+        homes: dict[int, tuple[Function, Block]] = {}
+        for function in reversed(self.functions.values()):
+            for block in function.blocks.values():
+                homes |= dict.fromkeys((located.pc for located in block.code), (function, block))
+        return homes
+
+    def entries(self) -> list[int]:
+        """The units to make ahead of time: one for each function, of a small image also one for each loop.
+
+        The loops of a large one are translated when a guest that was stopped in them has come back often enough.
+        """
+        size = sum(function.size for function in self.functions.values())
+        headers = {header for loops in self.loops.values() for header in loops}
+        return sorted(self.functions.keys() | (headers if size <= SMALL else set()))
+
+    def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
+        """A module with a unit for each of `entries` that is in known code, and those entries."""
+        found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
+        layout = Layout(self.image, self.private_size, frozenset(found), self.calls, self.mode)
+        units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
+        texts = [unit.text() for unit in units]
+        declared = {one for unit in units for one in unit.body.declared}
+        rest = module_text([*texts, SERVE], declared).replace(
+            "define internal i32", "define internal x86_regcallcc i32"
+        )
+        rest = rest.replace("define internal void", "define internal x86_regcallcc void")
+        return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
+
+    def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
+        """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
+        if entry in self.functions:
+            return self.functions[entry], {}
+        if entry in self.homes:
+            home, block = self.homes[entry]
+            if home.entry not in self.expected:
+                self.expected[home.entry] = expectations(home)
+            rest = rest_of(home, self.loops[home.entry], entry, block)
+            return rest, self.expected[home.entry].get(entry, {})
+        if self.program.text.at(entry) is None:
+            return None
+        return self.program.function(entry, set(self.program.entries)), {}
+
+
+def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:
+    """The text of a module with units for `entries` (by default every function found), and the entries it has."""
+    translation = Translation(image, private_size)
+    return translation.module(translation.entries() if entries is None else entries)
+
+
+__all__ = ["Translation", "translate"]

@@ -1,0 +1,212 @@
+"""Write one unit: an LLVM function that runs a guest function from one of its pcs until the guest leaves it.
+
+A unit ends in one of three ways. It returns: the guest went back to the address in x1, which is the result's first
+value, and what is in no slot is in CONTEXT. It unwinds: everything is in CONTEXT, the first value is odd, and every
+unit below passes that on after storing what only it holds; then the native stack is empty and the guest is nothing but
+registers and memory. Or it tail-calls another unit.
+"""
+
+from __future__ import annotations
+
+from ..context import CONTEXT, Status
+from ..definitions.record import Op, Step
+from .emit import Value, field_offset
+from .ends import Ends
+from .frame import INTERPRET, STACK_SHORT, Layout
+from .liveness import FLOAT
+from .loops import STACK
+from .nans import advance, exposed, moved, postpones
+from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
+from .rotations import RotatingEmitter
+from .units import Block
+from .values import Known, signed
+
+LEAVING = ("call", "indirect")  # ends of blocks that use native stack
+
+
+class Unit(Ends):
+    """The writer of one unit; it is also the `Machine` that the emitter of instructions speaks to."""
+
+    def text(self) -> str:
+        """The function's definition."""
+        self._prologue()
+        for block in self.blocks:
+            self._write_block(block)
+        self._unwind()
+        name = f"pc_{self.entry:x}"
+        head = f"define hidden x86_regcallcc {RESULT} @{name}({PARAMETERS}) #0 {{"
+        return "\n".join([head, "entry:", *self.body.lines, *self.cold, "}", ""])
+
+    def _prologue(self) -> None:
+        body = self.body
+        for name in ("fuel", "exit_pc", "exit_code", "turn", "seen"):
+            body.line(f"%{name} = alloca i64")
+        for name in ("pc", "fuel"):
+            body.line(f"%ctx_{name} = getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, name)}")
+        self.registers.prologue()
+        self._begin_accesses()
+        self._set_fuel("%in_fuel")
+        if any(block.kind in LEAVING for block in self.blocks):
+            self._check_stack()
+        if self.assumed:
+            self._check_assumed()
+        body.line(f"br label %{'stride' if self.entry in self.strides else 'pc'}_{self.entry:x}")
+
+    def _check_assumed(self) -> None:
+        """Whoever comes with other values than the function's own code has there goes on in the interpreter."""
+        body, expected = self.body, self.body.name("expected")
+        values = {register: self._expected(known) for register, known in sorted(self.assumed.items())}
+        differ = "0"
+        for register, value in values.items():
+            bits = body.value(f"xor i64 {self.registers.get(register)}, {value}")
+            differ = body.value(f"or i64 {differ}, {bits}")
+        other = self._exit(self.entry, frozenset())
+        body.branch(body.value(f"icmp eq i64 {differ}, 0"), expected, other, likely=True)
+        body.label(expected)
+        for register, value in values.items():
+            self.registers.put(register, value)
+
+    def _expected(self, known: Known) -> Value:
+        """What a register should hold: a constant, or a distance from the stack pointer as it is now."""
+        if known.base is None:
+            return str(known.distance)
+        assert self.stack_moved is not None
+        return self.body.value(f"add i64 {self.registers.get(STACK)}, {signed(known.distance - self.stack_moved)}")
+
+    def _check_stack(self) -> None:
+        """Unwind when the native stack is nearly used up, as it is in a deep recursion."""
+        body = self.body
+        top = body.value(f"ptrtoint ptr {body.call('ptr @llvm.stacksave.p0()', '')} to i64")
+        limit = body.value(f"load i64, ptr {self._context('stack_limit')}{CONTEXT_TAG}")
+        short = body.value(f"icmp ult i64 {top}, {limit}")
+        go_on = body.name("enough")
+        body.branch(short, self._exit(self.entry, frozenset(), STACK_SHORT), go_on, likely=False)
+        body.label(go_on)
+
+    def _unwind(self) -> None:
+        """Where all exits meet: the slots' registers, pc and fuel go to CONTEXT."""
+        body = self.body
+        body.lines, self.cold = body.lines + self.cold, []
+        body.label("unwind")
+        self.registers.forget()
+        for register in sorted(SLOT_SET):
+            pointer = self._context_register(register)
+            body.line(f"store i64 {self.registers.read(register)}, ptr {pointer}{CONTEXT_TAG}")
+        body.line(f"store i64 {body.value('load i64, ptr %fuel')}, ptr %ctx_fuel{CONTEXT_TAG}")
+        body.line(f"store i64 {body.value('load i64, ptr %exit_pc')}, ptr %ctx_pc{CONTEXT_TAG}")
+        self._return_code(body.value("load i64, ptr %exit_code"))
+
+    def _write_block(self, block: Block) -> None:
+        """A block, before it the copy that it may have."""
+        self.block = block
+        self._plan_accesses(block)
+        stride = self.strides.get(block.pc)
+        if stride is not None:
+            self._start(block)
+            self._begin_copy(block, stride)
+            self.stride, self.body.plain_floats = stride, stride.floats
+            self._write_code(block)
+            self.stride, self.body.plain_floats = None, False
+        self._start(block)
+        self.body.label(f"pc_{block.pc:x}")
+        self._take_fuel(block)
+        self._write_code(block)
+        if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
+            self._end(block, None)
+
+    def _start(self, block: Block) -> None:
+        self.remaining = len(block.code)
+        self.nans = dict(self.nans_at[block.pc])
+        self.registers.forget()
+
+    def _write_code(self, block: Block) -> None:
+        body, emitter = self.body, UnitEmitter(self)
+        for located in block.code:
+            self.here, self.status = located, None
+            body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
+            self._show(exposed(located))
+            body.postpones_nans = postpones(located)
+            copy = moved(located)
+            if copy is None:
+                emitter.emit(located.instruction.steps)
+            else:
+                self.registers.write(copy[0], self.registers.read(copy[1]))
+            advance(located, self.nans)
+            self.remaining -= 1
+
+    def constant(self, name: str) -> int | None:
+        """The operand `name`."""
+        return self.here.operands[name]
+
+    def field(self, name: str) -> Value:
+        """The immediate operand `name`."""
+        return str(self.here.operands[name])
+
+    def word(self) -> Value:
+        """The instruction itself."""
+        return str(self.here.word)
+
+    def pc(self) -> Value:
+        """The address of this instruction."""
+        return str(self.here.pc)
+
+    def _number(self, register: str | int) -> int:
+        return self.here.operands[register] if isinstance(register, str) else register
+
+    def read_x(self, register: str | int) -> Value:
+        """An integer register."""
+        return self.registers.read(self._number(register))
+
+    def write_x(self, register: str | int, value: Value) -> None:
+        """Write an integer register."""
+        self.registers.write(self._number(register), value)
+
+    def read_f(self, register: str | int) -> Value:
+        """The bits of a floating-point register."""
+        return self.registers.read(FLOAT + self._number(register))
+
+    def write_f(self, register: str | int, value: Value) -> None:
+        """Write them."""
+        self.registers.write(FLOAT + self._number(register), value)
+
+    def context(self) -> Value:
+        """The pointer to CONTEXT."""
+        return "%ctx"
+
+    def retired(self) -> Value:
+        """limit - fuel, before this instruction."""
+        limit = self.body.value(f"load i64, ptr {self._context('limit')}")
+        return self.body.value(f"sub i64 {limit}, {self._fuel(self.remaining + self.fuel.spare(self.block))}")
+
+    def rounding(self, name: str | None) -> int:
+        """The rounding mode of this instruction; 7: the one in frm."""
+        return 7 if name is None else self.here.operands[name]
+
+    def status_written(self, part: str) -> None:
+        """Never in a unit: what writes fcsr ends a block in the interpreter."""
+        raise AssertionError(part)
+
+    def service(self, number: int, a: Value, b: Value) -> Value:
+        """Call the space's service; a trap unwinds here, what else it decided is looked at behind the instruction."""
+        body = self.body
+        body.line(f"store i64 {self.here.pc}, ptr %ctx_pc{CONTEXT_TAG}")
+        body.line(f"store i64 {self._fuel()}, ptr %ctx_fuel{CONTEXT_TAG}")
+        arguments = f"ptr %ctx, i64 {number}, i64 {a}, i64 {b}"
+        result = body.call("i64 @denali_serve(ptr, i64, i64, i64)", arguments)
+        self.status = body.value(f"load i32, ptr {self._context('status')}{CONTEXT_TAG}")
+        self._set_fuel(body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}"))
+        trapped, go_on = body.value(f"icmp eq i32 {self.status}, {Status.TRAP.value}"), body.name("served")
+        body.branch(trapped, self.exit_here(), go_on, likely=False)
+        body.label(go_on)
+        return result
+
+
+class UnitEmitter(RotatingEmitter):
+    """The emitter of one block, which leaves loads to the unit."""
+
+    def _load(self, step: Step, address: Value) -> Value:
+        assert isinstance(self.machine, Unit)
+        return self.machine.load(address, step.width)
+
+
+__all__ = ["INTERPRET", "STACK_SHORT", "Layout", "Unit"]
