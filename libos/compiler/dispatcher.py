@@ -269,10 +269,13 @@ def is_recursive(kind) -> bool:
 
 
 def general(kind):
-    """The type of a value that is not known; a literal string stays what it is, because nothing else can be made."""
+    """The type of a value that is not known; a literal string stays what it is, because nothing else can be made.
+
+    A narrow integer with a sign is passed as an `int`, which holds the same number: one copy serves all.
+    """
     if isinstance(kind, types.Literal) and isinstance(kind.literal_type, types.Integer | types.Boolean):
-        return types.unliteral(kind)
-    return kind
+        kind = types.unliteral(kind)
+    return types.int64 if isinstance(kind, types.Integer) and kind.signed and kind.bitwidth < 64 else kind
 
 
 register_dispatcher(GuestFunction)

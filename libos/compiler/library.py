@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numba.core import cgutils, types, typing
+from numba.core.typing.templates import AbstractTemplate
 from numba.extending import overload
 
 from denali.libos import machine
 from denali.libos.compiler import intrinsics
-from denali.libos.compiler.target import lowering_registry, replacements
+from denali.libos.compiler.target import lowering_registry, replacements, typing_registry
 
 _drawn = np.zeros(1, np.uint64)
 
@@ -117,6 +120,25 @@ def print_all(context, builder, signature, args):
         print_item(context, builder, kind, value)
     call(context, builder, write, separator, constant(context, builder, b"\n"))
     return context.get_dummy_value()
+
+
+@typing_registry.register_global(int)
+class IntOfInteger(AbstractTemplate):
+    """`int` of any integer is an `int`; numba would keep a cell's width and sign, and mix it with others as a float."""
+
+    metadata: ClassVar = {"target": "denali"}
+
+    def generic(self, args, kws):
+        """64 bits with a sign."""
+        fits = len(args) == 1 and not kws and isinstance(args[0], types.Integer | types.Boolean)
+        return typing.signature(types.int64, types.unliteral(args[0])) if fits else None
+
+
+@lowering_registry.lower(int, types.Integer)
+@lowering_registry.lower(int, types.Boolean)
+def int_of_integer(context, builder, signature, args):
+    """The same number in 64 bits."""
+    return context.cast(builder, args[0], signature.args[0], types.int64)
 
 
 @overload(float)

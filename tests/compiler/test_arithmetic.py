@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from denali.isa.image import Image
 from denali.libos.compiler import build
 
-from .guest import run_image, write
+from .guest import run_image, run_text, write
 
 INTEGERS = (
     *("a + b", "a - b", "a * b", "a & b", "a | b", "a ^ b", "~a", "-a", "a >> (b & 63)", "a << (b & 63)"),
@@ -131,3 +132,18 @@ def test_every_expression_gives_what_cpython_gives(built: Built, a: int, b: int,
     for kind, got in zip(NARROW, end.words("service.narrow"), strict=True):
         cell = wrapped(a, 8 * int(kind[1]), kind[0] == "i")
         assert got == wrapped(cell * 3 + b), kind
+
+
+def test_int_of_any_cell_is_an_int(tmp_path: Path) -> None:
+    text = """
+    narrow, wide = np.array([200], np.uint8), np.array([7, 2**64 - 1], np.uint64)
+
+
+    def less(n: int, m: int) -> int:
+        return n // m - int(wide[0])
+
+
+    def main() -> int:
+        return less(int(narrow[0]) << 8, 3) + int(wide[1]) + int(narrow[0] > 100)
+    """
+    assert run_text(tmp_path, text).exit_status == 51200 // 3 - 7 - 1 + 1
