@@ -11,9 +11,9 @@
     ''')
     kernel.spawn(program.image())
 
-It knows every instruction of the machine, the usual pseudo-instructions, the directives in `DIRECTIVES` and the
-functions %hi %lo %pcrel_hi %pcrel_lo. Nothing is compressed or relaxed behind the author's back: what is written is
-what stands in memory, `call` is one jal, `la` is auipc and addi.
+It knows every instruction of the machine, the usual pseudo-instructions (li, la, loads and stores of a symbol, and the
+table in pseudo.py), the directives in `DIRECTIVES` and the functions %hi %lo %pcrel_hi %pcrel_lo. Nothing is compressed
+or relaxed behind the author's back: what is written is what stands in memory, `call` is one jal, `la` auipc and addi.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .directives import DIRECTIVES, SECTIONS
 from .elf import write_elf
 from .encoding import Unencodable, encode
 from .expressions import BadExpression, Reader, high, low
-from .forms import BY_MNEMONIC, literals_fit, operand_parts, split_order
+from .forms import BY_MNEMONIC, accessing_symbol, literals_fit, operand_parts, split_order
 from .pseudo import PSEUDOS, constant_steps, signed
 from .syntax import AssemblyError, Operand, Place, Statement, statements
 
@@ -106,6 +106,11 @@ def assemble(source: str, *, name: str = "assembly", base: int = TEXT_BASE) -> P
     return Assembler(name, base).assemble(source)
 
 
+def word_of(one: Instruction, operands: dict[str, int]) -> bytes:
+    """The bytes of an instruction."""
+    return encode(one, operands).to_bytes(one.length, "little")
+
+
 class Assembler:
     """Collects statements into sections, lays these out, then makes their bytes."""
 
@@ -170,6 +175,8 @@ class Assembler:
             places = [next((o.place for o in operands if o.text in text), statement.place) for text in texts]
             expanded = tuple(map(Operand, texts, places))
             self._statement(Statement(pseudo.target, expanded, statement.place))
+        elif (one := accessing_symbol(name, operands)) is not None:
+            self._access_symbol(one, statement)
         else:
             self._real(statement)
 
@@ -178,6 +185,7 @@ class Assembler:
         name, order = split_order(statement.name)
         candidates = BY_MNEMONIC.get(name, [])
         if not candidates:
+            self._refuse_pseudo(statement)
             known = [*BY_MNEMONIC, *(n for n, _ in PSEUDOS), "li", "la"]
             near = difflib.get_close_matches(name, known, 3)
             advice = f"; like it: {', '.join(near)}" if near else ""
@@ -199,7 +207,7 @@ class Assembler:
                 values[name] = self._operand(one.operands[name], part, address)
                 places[name] = part.place
         try:
-            return encode(one, values).to_bytes(one.length, "little")
+            return word_of(one, values)
         except Unencodable as error:
             raise AssemblyError(str(error), places.get(error.operand, statement.place)) from None
 
@@ -238,27 +246,38 @@ class Assembler:
 
     def _load_address(self, statement: Statement) -> None:
         register, target = self._two(statement)
-        start = self.section.size
-        section = self.section
-
-        def distance(_: int) -> int:
-            return self.evaluate(target, section.start + start) - (section.start + start)
-
         number = self._operand(Kind.X, register, 0)
-        for one, source, part in (("auipc", None, high), ("addi", number, low)):
-            self.append(4, lambda address, a=(one, source, part): self._half(a, number, distance(address), target))
+        self._at_symbol(BY_MNEMONIC["addi"][0], {"rd": number}, number, target)
 
-    def _half(
-        self, which: tuple[str, int | None, Callable[[int], int]], rd: int, distance: int, target: Operand
-    ) -> bytes:
-        name, source, part = which
-        if not -(1 << 31) <= distance + 0x800 < 1 << 31:
-            raise AssemblyError(f"{target.text} is {distance} bytes away; la reaches 2 GiB", target.place)
-        value = part(distance)
-        operands = {"rd": rd, "imm": value if source is not None else ((value ^ 0x80000) - 0x80000) << 12}
-        if source is not None:
-            operands["rs1"] = source
-        return encode(BY_MNEMONIC[name][0], operands).to_bytes(4, "little")
+    def _access_symbol(self, one: Instruction, statement: Statement) -> None:
+        """A load or store at a symbol: its address goes through the register that is loaded, or a third operand."""
+        value, target, *between = statement.operands
+        name = "rd" if "rd" in one.operands else "rs2"
+        number = self._operand(one.operands[name], value, 0)
+        self._at_symbol(one, {name: number}, self._operand(Kind.X, (*between, value)[0], 0), target)
+
+    def _at_symbol(self, one: Instruction, operands: dict[str, int], base: int, target: Operand) -> None:
+        """auipc into the register `base`, then `one` with the rest of the distance from there."""
+        section, start = self.section, self.section.size
+
+        def distance() -> int:
+            place = section.start + start
+            found = self.evaluate(target, place) - place
+            if not -(1 << 31) <= found + 0x800 < 1 << 31:
+                raise AssemblyError(f"{target.text} is {found} bytes away; auipc reaches 2 GiB", target.place)
+            return found
+
+        auipc = BY_MNEMONIC["auipc"][0]
+        self.append(4, lambda _: word_of(auipc, {"rd": base, "imm": ((high(distance()) ^ 0x80000) - 0x80000) << 12}))
+        self.append(4, lambda _: word_of(one, operands | {"rs1": base, "imm": low(distance())}))
+
+    def _refuse_pseudo(self, statement: Statement) -> None:
+        """An error if the name is a pseudo-instruction's, which takes other operands."""
+        forms = [
+            " ".join((name, ", ".join(p.parameters))) for (name, _), p in PSEUDOS.items() if name == statement.name
+        ]
+        if forms:
+            raise AssemblyError(f"the operands should be: {' or '.join(forms)}", statement.place)
 
     def _two(self, statement: Statement) -> tuple[Operand, Operand]:
         if len(statement.operands) != 2:

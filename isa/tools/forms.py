@@ -11,6 +11,7 @@ import re
 from ..definitions.decode import DEFINITIONS
 from ..definitions.instruction import Instruction
 from ..definitions.operands import Kind
+from ..definitions.record import Op
 from . import names
 from .syntax import AssemblyError, Operand
 
@@ -69,3 +70,18 @@ def operand_parts(one: Instruction, form: str, operand: Operand) -> list[tuple[s
     elif not same_literal(base, match["base"]):
         raise AssemblyError(f"the base register is {base} here", base_operand.place)
     return parts
+
+
+SYMBOLIC = re.compile(r"(?:[A-Za-z_.$]|\d+[fb]\b)[^()]*$")
+
+
+def accessing_symbol(name: str, operands: tuple[Operand, ...]) -> Instruction | None:
+    """The load or store of that name, if it is written with a symbol for an address: "ld a0, x" or "sd a0, x, t0"."""
+    if len(operands) > 1 and operands[1].text in names.X_NUMBERS:
+        return None
+    for one in BY_MNEMONIC.get(name, []):
+        register, _, memory = one.text.partition(", ")
+        if memory == "imm(rs1)" and one.has(Op.LOAD, Op.STORE) and not name.startswith("c."):
+            count = 2 if one.operands[register] is Kind.X and register == "rd" else 3
+            return one if len(operands) == count and SYMBOLIC.match(operands[1].text) else None
+    return None

@@ -39,6 +39,7 @@ ret                  jalr zero, 0(ra)
 call to              jal ra, to
 tail to              jal zero, to
 fence                fence iorw, iorw
+fence.tso            .word 0x8330000f
 pause                fence w, 0
 unimp                .word 0xc0001073
 csrr rd, csr         csrrs rd, csr, zero

@@ -60,6 +60,13 @@ def test_pseudo_instructions_are_those_of_gnu(tmp_path: Path) -> None:
     assert not differences(lines, tmp_path)
 
 
+@oracles.needs(oracles.GNU_AS)
+def test_loads_and_stores_of_symbols_are_those_of_gnu(tmp_path: Path) -> None:
+    lines = ["here: ld a0, here", "lbu t1, here + 5", "flw fa0, here, t0", "fsd fs1, here, a7", "sw a0, 1f - 4, t2"]
+    source = "\n".join([*lines, "1: sb zero, here, ra"])
+    assert assemble(source).text == gnu(source, tmp_path)
+
+
 def sample(one: Instruction) -> dict[str, int]:
     """Operands of `one` that its text shows."""
     generator = random.Random(one.name)
@@ -147,6 +154,12 @@ def test_sections_symbols_and_relocation_functions_meet() -> None:
         ("fadd.s fa0, fa1, a2", 18, "'a2' is no floating-point register"),
         ("addi a0, a0, 5000", 14, "imm = 5000 is not within -2048 to 2047"),
         ("lw a0, a1", 8, "'a1' should look like imm(rs1)"),
+        ("lw a0, 8", 8, "'8' should look like imm(rs1)"),
+        ("lw a0, there", 8, "nothing is called 'there'"),
+        ("sw a0, there, 5", 15, "'5' is no integer register"),
+        ("sw a0, there", 8, "'there' should look like imm(rs1)"),
+        ("call ra, there", 1, "the operands should be: call to"),
+        ("fscsr", 1, "the operands should be: fscsr rd, rs or fscsr rs"),
         ("c.lwsp a0, 4(a1)", 14, "the base register is sp here"),
         ("c.lw a0, 3(a1)", 10, "imm = 3 is not a multiple of 4"),
         ("c.sub t0, a0", 7, "'t0' is no integer register x8 to x15"),

@@ -42,13 +42,24 @@ OTHER_TEXT: dict[str, Callable[[int], bool]] = {
         w & 0xF07F == 0x0002 or w & 0xF87F in (0x8001, 0x8401)
     ),
     "exact conversions, whose rounding mode they leave out": is_exact_conversion,
+    "fence with an empty set, printed as unknown": lambda w: w & 0x707F == 0x000F and 0 in (w >> 20 & 15, w >> 24 & 15),
+    "fence.tso: to us a fence rw,rw, which orders more": lambda w: w == 0x8330_000F,
 }
+FIELDS = (0x0000_0F80, 0x0000_7000, 0x000F_8000, 0x01F0_0000, 0x0E00_0000, 0xF000_0000)  # of 32-bit instructions
+
+
+def with_some_fields_zero(generator: random.Random, word: int) -> int:
+    """A word of 32 bits with some of its fields cleared, which hardly come so by chance."""
+    return word & ~sum(field for field in FIELDS if generator.random() < 0.3)
 
 
 def words_of(one: Instruction, generator: random.Random, count: int) -> Iterator[int]:
     """Words that are `one`, and words that differ from one in a single bit."""
     for turn in range(count):
-        word = generator.getrandbits(8 * one.length) & ~one.mask | one.match
+        word = generator.getrandbits(8 * one.length)
+        if one.length == 4 and turn % 2:
+            word = with_some_fields_zero(generator, word)
+        word = word & ~one.mask | one.match
         yield word
         if turn % 3 == 0:
             yield word ^ 1 << generator.randrange(2, 8 * one.length)
@@ -59,8 +70,9 @@ def sweep(seed: int, each: int, free: int) -> list[int]:
     generator = random.Random(seed)
     words = [w for one in DEFINITIONS for w in words_of(one, generator, each)]
     words += [half for half in range(1 << 16) if half & 3 != 3]
-    words += [0x0020_0073, 0x1020_0073, 0x1050_0073, 0x3020_0073]  # uret, sret, wfi, mret
-    words += [generator.getrandbits(30) << 2 | 3 for _ in range(free)]
+    words += [0x0020_0073, 0x1020_0073, 0x1050_0073, 0x3020_0073, 0x8330_000F]  # uret, sret, wfi, mret, fence.tso
+    words += [generator.getrandbits(30) << 2 | 3 for _ in range(free // 2)]
+    words += [with_some_fields_zero(generator, generator.getrandbits(30) << 2 | 3) for _ in range(free // 2)]
     return [w for w in words if w & 0x1F != 0x1F]
 
 
