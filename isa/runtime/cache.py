@@ -185,9 +185,11 @@ def limit_of(text: str | None) -> int:
     return int(digits) << 10 * unit
 
 
-def _seal(path: Path, content: bytes) -> bytes:
+def _seal(path: Path, content: bytes | memoryview) -> bytes:
     """What stands before an entry's content, so that neither it nor its name can be another's."""
-    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()
+    seal = hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode())
+    seal.update(content)
+    return seal.digest()
 
 
 def _user_folder() -> Path:
@@ -203,6 +205,6 @@ def _fault(status: os.stat_result, content: bytes, path: Path) -> str | None:
     if not content.startswith(MAGIC):
         return "it is none of ours"
     start = len(MAGIC)
-    if _seal(path, content[start + 32 :]) != content[start : start + 32]:
+    if _seal(path, memoryview(content)[start + 32 :]) != content[start : start + 32]:
         return "it is damaged, or another entry's"
     return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ PC32, PLT32 = 2, 4  # types of relocations, as the psABI names them
 THROUGH_SLOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 ABSOLUTE, DISTANCE = 1, 24  # 64, PC64
 FRAME = 64 << 10  # bytes of native stack that a function may take at once: less than lies behind any stack
-TAKEN = re.compile(rb"(?=\x48\x81\xec(.{4}))", re.DOTALL)  # sub rsp, of more than a signed byte
+TAKE = b"\x48\x81\xec"  # sub rsp, of more than a signed byte: four bytes follow
 STUB = 16  # jmp *6(%rip), then the address
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,10 +99,9 @@ def _load(code: bytes, externals: Mapping[str, int]) -> Code:
     size = -(-(end + STUB * len(slots)) // PAGE) * PAGE or PAGE
     address = _map(size)
     try:
-        image = bytearray(size)
+        image = memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
         _fill(image, code, sections, slots)
         _relocate(image, code, sections, symbols, slots, address)
-        ctypes.memmove(address, bytes(image), size)
         _seal(address, size)
     except BaseException:
         _libc.munmap(address, size)
@@ -152,9 +150,7 @@ def _symbols(code: bytes, sections: list[_Section]) -> list[_Symbol]:
         return []
     names = sections[table.link].offset
     result: list[_Symbol] = []
-    for start in range(table.offset, table.offset + table.size, SYMBOL.size):
-        entry: tuple[int, ...] = SYMBOL.unpack_from(code, start)
-        name, info, _, index, value, size = entry
+    for name, info, _, index, value, size in SYMBOL.iter_unpack(code[table.offset : table.offset + table.size]):
         here = 0 < index < len(sections) and sections[index].place >= 0
         place = sections[index].place + value if here else -1
         result.append(_Symbol(_text(code, names + name), place, size if info & 15 == FUNCTION else 0, info >> 4 > 0))
@@ -179,12 +175,13 @@ def _slots(
 ) -> dict[int, tuple[int, int]]:
     """For each symbol that is reached through a slot: the place of its stub, and its address or place."""
     slots: dict[int, tuple[int, int]] = {}
+    places = np.array([symbol.place for symbol in symbols], np.int64)
     for _, table in _tables(code, sections):
-        kinds: list[int] = table["kind"].tolist()
-        numbers: list[int] = table["symbol"].tolist()
-        for kind, number in set(zip(kinds, numbers, strict=True)):
+        numbers = table["symbol"]
+        through = np.logical_or.reduce([table["kind"] == kind for kind in THROUGH_SLOT])
+        for number in sorted(set(numbers[through | (places[numbers] < 0)].tolist())):
             symbol = symbols[number]
-            if number not in slots and (symbol.place < 0 or kind in THROUGH_SLOT):
+            if number not in slots:
                 if symbol.place < 0 and symbol.name not in externals:
                     missing = symbol.name or "a section that is not loaded"
                     raise Unloadable(f"it refers to {missing!r}, which nobody provides")
@@ -193,7 +190,7 @@ def _slots(
     return slots
 
 
-def _fill(image: bytearray, code: bytes, sections: list[_Section], slots: dict[int, tuple[int, int]]) -> None:
+def _fill(image: memoryview, code: bytes, sections: list[_Section], slots: dict[int, tuple[int, int]]) -> None:
     for section in sections:
         if section.place >= 0:
             data = code[section.offset : section.offset + section.size]
@@ -208,11 +205,15 @@ def _fill(image: bytearray, code: bytes, sections: list[_Section], slots: dict[i
 
 def frame_of(code: bytes) -> int:
     """The most bytes that an instruction of these takes from the stack, wherever one is taken to begin."""
-    return max((int.from_bytes(found[1], "little") for found in TAKEN.finditer(code)), default=0)
+    most, at = 0, code.find(TAKE)
+    while at >= 0:
+        most = max(most, int.from_bytes(code[at + 3 : at + 7], "little"))
+        at = code.find(TAKE, at + 1)
+    return most
 
 
 def _relocate(
-    image: bytearray,
+    image: memoryview,
     code: bytes,
     sections: list[_Section],
     symbols: list[_Symbol],
@@ -237,7 +238,7 @@ def _relocate(
             )
 
 
-def _add_distances(image: bytearray, at: Any, target: Any) -> None:
+def _add_distances(image: memoryview, at: Any, target: Any) -> None:
     """Write 32-bit distances to `target` at `at`, many at once: most relocations are such."""
     distance = target - at
     if len(at) and (distance.max() >= 1 << 31 or distance.min() < -1 << 31):
@@ -248,7 +249,7 @@ def _add_distances(image: bytearray, at: Any, target: Any) -> None:
 
 
 def _relocate_one(
-    image: bytearray,
+    image: memoryview,
     at: int,
     kind: int,
     symbol: _Symbol,

@@ -164,8 +164,9 @@ class Translated:
             code.close()
         self.loaded.clear()
 
-    def _name(self, *parts: str | int | bytes) -> str:
-        return caching.key(caching.code_version(), self.image.digest, self.private_size, self.mode, *parts)
+    def _name(self, what: str, *entries: str | int) -> str:
+        of = " ".join(map(str, entries))
+        return caching.key(caching.code_version(), self.image.digest, self.private_size, self.mode, what, of)
 
     def _remembered(self) -> list[list[int]]:
         found = self.means.cache.get("hot", self._name("hot"))
