@@ -12,7 +12,7 @@ from .emit import Value
 from .flat import FlatMemory, Home, Writer
 from .frame import Frame
 from .pages import PagedMemory
-from .units import Block
+from .units import Block, Table
 
 LARGEST = {Mode.FLAT: 1 << 16, Mode.PAGED: 1 << 10}  # bytes between the ends of a group
 
@@ -49,6 +49,8 @@ class Accesses(Frame):
 
     plans: dict[int, tuple[Access, Group]]  # of the block being written, by pc
     memory: Realisation
+    table: Table | None  # of the jump at the end of the block being written
+    entry_number: Value
     stride: object = None  # of the copy of a loop that is being written: there all has been checked before
 
     def _begin_accesses(self) -> None:
@@ -62,7 +64,8 @@ class Accesses(Frame):
 
     def _plan_accesses(self, block: Block) -> None:
         """Begin a block."""
-        self.plans = plan(block, LARGEST[self.layout.mode])
+        self.table = self.function.tables.get(block.pc)
+        self.plans = plan(block, LARGEST[self.layout.mode], self.table and self.table.place)
         self.memory.begin()
 
     def planned(self) -> tuple[Access, Group]:
@@ -83,8 +86,29 @@ class Accesses(Frame):
             return self.pointer_in_copy(*self.planned())
         return self.memory.pointer(address, size, cause)
 
+    def entry_of(self, table: Table, address: Value) -> Value:
+        """Read the table of the jump that follows, having left where it is another one; keeps the entry's number."""
+        body, image = self.body, self.layout.image
+        offset, within = body.value(f"sub i64 {address}, {table.start}"), body.name("entry")
+        conditions = [f"icmp ult i64 {offset}, {len(table.targets) * table.size}"]
+        conditions.append(f"icmp eq i64 {body.value(f'and i64 {offset}, {table.size - 1}')}, 0")
+        conditions += [
+            f"icmp eq i64 {self.registers.get(register)}, {value}" for register, value in table.holds.items()
+        ]
+        fine = "true"
+        for condition in conditions:
+            fine = body.value(f"and i1 {fine}, {body.value(condition)}")
+        body.branch(fine, within, self.exit_here(), likely=True)
+        body.label(within)
+        self.entry_number = body.value(f"lshr exact i64 {offset}, {table.size.bit_length() - 1}")
+        first = body.value(f"add i64 {self.space('read_only')}, {table.start - image.ro_start}")
+        place = body.value(f"inttoptr i64 {body.value(f'add i64 {first}, {offset}')} to ptr")
+        return body.value(f"load i{8 * table.size}, ptr {place}, align 1")
+
     def load(self, address: Value, width: int) -> Value:
         """What the current instruction loads; a double where a floating-point register wants it."""
+        if self.table is not None and self.table.place == self.here.pc:
+            return self.entry_of(self.table, address)
         floating = width == 64 and self.here.instruction.step(Op.SET_F) is not None
         value = self._load(address, width, "double" if floating else f"i{width}")
         return self.body.value(f"bitcast double {value} to i64") if floating else value

@@ -73,11 +73,13 @@ def accesses(block: Block) -> list[Access]:
     return found
 
 
-def plan(block: Block, largest: int) -> dict[int, tuple[Access, Group]]:
-    """For the pc of every access: the access and the group whose check covers it, of a span up to `largest`."""
+def plan(block: Block, largest: int, apart: int | None) -> dict[int, tuple[Access, Group]]:
+    """For the pc of every access but `apart`: it and the group whose check covers it, of a span up to `largest`."""
     plans: dict[int, tuple[Access, Group]] = {}
     open_groups: dict[object, Group] = {}
     for access in accesses(block):
+        if access.pc == apart:
+            continue
         low = signed(access.address.distance)
         high = low + access.size
         group = open_groups.get(access.address.base)

@@ -91,7 +91,7 @@ def leaves_to(function: Function, block: Block) -> set[int | None]:
         case "call":
             return {block.target}
         case "indirect":
-            return {None}
+            return set() if block.pc in function.tables else {None}
         case "goto" | "branch":
             ends = [block.target] if block.kind == "goto" else [block.target, block.after]
             return {pc for pc in ends if pc not in function.blocks}

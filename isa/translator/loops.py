@@ -53,7 +53,7 @@ def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int, ho
             seen.add(pc)
             pending += function.successors(known[pc])
     blocks = {pc: block for pc, block in sorted(known.items()) if pc in seen}
-    return Function(entry, blocks, [pc for pc in function.switch if pc in seen])
+    return Function(entry, blocks, [pc for pc in function.switch if pc in seen], function.tables)
 
 
 def _reached_without(function: Function, header: int) -> set[int]:

@@ -15,6 +15,7 @@ from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
 from .strides import SPARSE_METADATA
+from .tables import find_tables
 from .unit import Layout, Unit
 from .units import Block, Function, Program
 from .values import Known
@@ -40,6 +41,8 @@ class Translation:
         self.program = Program(image)
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
+        for function in self.functions.values():
+            find_tables(function, self.program.text)
         self.calls = Calls(self.functions)
         self.loops = {entry: loops_of(function) for entry, function in self.functions.items()}
         self.expected: dict[int, dict[int, dict[int, Known]]] = {}

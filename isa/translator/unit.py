@@ -46,7 +46,7 @@ class Unit(Ends):
         self.registers.prologue()
         self._begin_accesses()
         self._set_fuel("%in_fuel")
-        if any(block.kind in LEAVING for block in self.blocks):
+        if any(block.kind in LEAVING and block.pc not in self.function.tables for block in self.blocks):
             self._check_stack()
         if self.assumed:
             self._check_assumed()

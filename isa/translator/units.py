@@ -74,13 +74,32 @@ class Block:
                 return []
 
 
+class Table(NamedTuple):
+    """A table of a computed jump: what the load at `place` reads at `start` + i * `size` leads to `targets`[i].
+
+    It does if the registers in `holds` have these values when the block begins. `leaves` says for every target which
+    registers the block leaves with a value that only depends on where it goes.
+    """
+
+    place: int
+    start: int
+    size: int
+    targets: tuple[int, ...]
+    holds: dict[int, int]
+    leaves: dict[int, dict[int, int]]
+
+
 @dataclass(slots=True)
 class Function:
-    """Blocks reachable from `entry` without entering another function; `switch` holds guesses for computed jumps."""
+    """Blocks reachable from `entry` without entering another function; `switch` holds guesses for computed jumps.
+
+    `tables` says more of those jumps, by block, whose table was found.
+    """
 
     entry: int
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     switch: list[int] = field(default_factory=list[int])
+    tables: dict[int, Table] = field(default_factory=dict[int, Table])
 
     @property
     def size(self) -> int:
@@ -89,6 +108,8 @@ class Function:
 
     def successors(self, block: Block) -> list[int]:
         """Blocks of this function that may run after `block`."""
+        if block.pc in self.tables:
+            return sorted(self.blocks.keys() & self.tables[block.pc].targets)
         return self.switch if block.kind == "indirect" else [pc for pc in block.successors() if pc in self.blocks]
 
 

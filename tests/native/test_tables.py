@@ -1,0 +1,88 @@
+"""Jumps through tables go where the table says, whatever the index and whatever is in the registers they rely on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from test_units import SWITCH, twins_of
+from twins import SIZE
+
+from denali.isa.context import Status
+from denali.isa.definitions.record import ALL_ONES
+from denali.isa.runtime.engine import Engine
+from denali.isa.tools.assembler import assemble
+from denali.isa.translator.translate import Translation
+
+ABSOLUTE = """
+        .data
+places: .zero 64
+        .text
+_start: la s2, table
+        la s3, places
+again:  addi s4, s4, 1
+        andi a0, s4, 63
+        add a0, a0, s3
+        lbu a0, 0(a0)
+        andi a0, a0, 7
+        call spoil  # which keeps s2, by what everybody has agreed on
+        slli a1, a0, 2
+        add a1, a1, s2
+        lw a2, 0(a1)
+        jr a2
+zero:   addi s1, s1, 1
+        j again
+one:    add s1, s1, a2
+        j again
+two:    addi s1, s1, 100
+three:  xor s1, s1, a1
+        j again
+spoil:  add s2, s2, s6
+        ret
+        .rodata
+table:  .word zero, one, two, three, one, zero
+        .word 1, 2, 3
+"""
+
+RELATIVE = ABSOLUTE.replace("        jr a2\n", "        add a2, a2, s2\n        jr a2\n").replace(
+    "zero, one, two, three, one, zero",
+    "zero - table, one - table, two - table, three - table, one - table, zero - table",
+)
+UNSCALED = ABSOLUTE.replace("slli a1, a0, 2", "mv a1, a0").replace("andi a0, a0, 7", "andi a0, a0, 31")
+
+
+@pytest.mark.parametrize("source", [SWITCH, ABSOLUTE, RELATIVE])
+def test_the_tables_of_computed_jumps_are_found(source: str) -> None:
+    function = next(iter(Translation(assemble(source).image(), SIZE).functions.values()))
+    (table,) = function.tables.values()
+    assert len(table.targets) in (4, 6)
+    assert set(table.targets) == set(function.switch)
+
+
+def test_a_known_table_is_not_read() -> None:
+    """Which entry it is says where the jump goes, so that LLVM sees a plain switch over a small number."""
+    image = assemble(ABSOLUTE).image()
+    text, _ = Translation(image, SIZE).module([image.entry])
+    assert text.count("switch i64") == 1
+    assert "[ i64 0, label" in text
+
+
+@pytest.mark.parametrize("source", [SWITCH, ABSOLUTE, RELATIVE, UNSCALED])
+@pytest.mark.parametrize("seed", range(6))
+def test_wherever_it_is_entered_it_goes_where_the_reference_goes(engine: Engine, source: str, seed: int) -> None:
+    chance, image = random.Random(seed), assemble(source).image()
+    twins = twins_of(engine, image)
+    function = next(iter(Translation(image, SIZE).functions.values()))
+    (table,) = function.tables.values()
+    for _ in range(60):
+        twins.set_memory(chance.randbytes(64))
+        x = [chance.choice((0, 1, 2, 3, 4, 5, 6, 7, 9, ALL_ONES, 1 << 62)) for _ in range(32)]
+        x[18] = x[11] = table.start
+        x[22] = chance.choice((0, 0, 1, 2, 4, -4, 16, ALL_ONES >> 1))
+        x[19] = image.private_start + chance.choice((0, 0, SIZE - 70))
+        twins.set_registers([value & ALL_ONES for value in x], [0] * 32)
+        twins.set(pc=chance.choice(list(function.blocks)))
+        for fuel in chance.choice(([100], [7] * 20, [1] * 30)):
+            if twins.run(fuel) is Status.TRAP:
+                break
+    twins.space.close()
