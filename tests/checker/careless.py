@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from denali.isa.translator.accesses import Accesses
 from denali.isa.translator.ends import Ends
 from denali.isa.translator.flat import FlatMemory
 from denali.isa.translator.frame import Layout
@@ -84,6 +85,7 @@ def mutants() -> list[Mutant]:
         Mutant("no check of the table's index", Ends, "_unit_at", "icmp ult i64 {offset}", "icmp uge i64 -1"),
         Mutant("the table's slots of four bytes", Ends, "_unit_at", "shl i64 {offset}, 2", "shl i64 {offset}, 1"),
         Mutant("the table of another length", Ends, "_unit_at", "image.text_end - image.text_start", "image.text_end"),
+        Mutant("a jump's table too long", Accesses, "entry_of", "len(table.targets) * table.size", "64"),
         Mutant("a target that is called as it is", Ends, "_unit_at", 'f"load ptr, ptr {slot}"',
                'f"inttoptr i64 {target} to ptr"'),
         Mutant("no look at the native stack", Unit, "_check_stack", "body = self.body", "return"),

@@ -25,7 +25,7 @@ from denali.system import load
 SIZE = 8192 + 96
 SMALL, PUSHED = 128, 64  # bytes of a frame that take another instruction, and of registers that are pushed before
 # Something of everything, through addresses that nobody can know: groups up and down, a read-only table, stores,
-# atomics, calls, jumps through registers.
+# atomics, calls, jumps through registers and a table.
 EVERYTHING = """
         .text
 _start: addi sp, sp, -64
@@ -48,7 +48,22 @@ again:  ld a0, 0(s0)
         call touch
         ld a6, 8(a0)
         jalr a6
-        ld t3, 4(zero)
+        ld a7, 32(s0)
+        la a3, places
+        add t6, a7, a3
+        lw t6, 0(t6)
+        jr t6
+first:  ld s2, 0(s0)
+        j last
+second: xor s2, s2, a1
+        j last
+third:  call touch
+        j last
+fourth: sub s2, s2, a5
+        sd s2, 8(s0)
+        j last
+fifth:  mul s2, s2, t1
+last:   ld t3, 4(zero)
         add s0, s0, t3
         addi s1, s1, -1
         bnez s1, again
@@ -66,6 +81,7 @@ touch:  lh t4, -2(a0)
         ret
         .rodata
 table:  .byte 1, 2, 3, 4, 5, 6, 7, 8
+places: .word first, second, third, fourth, fifth
         .data
 words:  .zero 256
 """

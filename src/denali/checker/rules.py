@@ -410,6 +410,6 @@ def loaded(address: Sum, instruction: Instruction, size: int) -> Sum:
                 return of(name)
         if address.count("table") == 1:
             return of("unit", instruction.address)
-    if size == 4 and address.count("section") == 1 and len(address.terms) > 1:
+    if size == 4 and address.count("section") == 1 and (len(address.terms) > 1 or instruction.name == "movsxd"):
         return of("jump", instruction.address, address)
     return of("at", instruction.address, "loaded")
