@@ -49,12 +49,12 @@ def parked(image: Image, count: int) -> None:
         answered = survey(kernel, image, count).answered
         guests = [guest for guest in kernel.guests() if guest.image is image]
         warehouse, tables = kernel._runner.warehouse, kernel.tables  # pyright: ignore[reportPrivateUsage]
-        away = timed(kernel, lambda: [warehouse.park(guest.number) for guest in guests])
+        away = timed(kernel, lambda: [warehouse.park(guest.row) for guest in guests])
         done = kernel.metrics()["parked"]
         kept = (len(tables.crumbs.items) - tables.crumbs.free) * crumbs.CRUMB.itemsize / done
-        back = timed(kernel, lambda: [warehouse.summon(guest.number) for guest in guests])
+        back = timed(kernel, lambda: [warehouse.summon(guest.row) for guest in guests])
         seeds = kernel.tables.scratch.ctypes.data
-        reset = timed(kernel, lambda: [parking.restore(tables.address, guest.number, seeds) for guest in guests])
+        reset = timed(kernel, lambda: [parking.restore(tables.address, guest.row, seeds) for guest in guests])
     total = kept + crumbs.PARKED.itemsize + GUEST.itemsize
     print(f"{answered:,} guests answered, {done:,} parked: {total:,.0f} B each: {kept:,.0f} packed, records the rest")
     print(f"park {away / done / 1e3:.1f} us, bring back {back / done / 1e3:.1f} us, reset {reset / done / 1e3:.1f} us")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from denali.tlb.holds import ALLOWANCE
 
 from . import life, template
 from .guest import Birth
+from .records import State
 from .services import service_address
 from .template import Template
 
@@ -64,10 +65,17 @@ class Plan:
             raise ValueError(f"extra is {self.extra}; it must be 0 to {MOST // FRAME} frames")
 
 
-def spawn(kernel: int, birth: int, count: int) -> int:
-    """Make guests of one `BIRTH` in one native call; how many were made before frames or numbers ran out."""
-    seeds = np.frombuffer(os.urandom(16 * count), np.uint64)
-    return int(life.spawn(kernel, birth, seeds.ctypes.data, count))
+def spawn(kernel: int, birth: int, count: int) -> np.ndarray[Any, Any]:
+    """Make guests of one `BIRTH` in one native call; the numbers of those made before frames or numbers ran out."""
+    seeds, numbers = np.frombuffer(os.urandom(16 * count), np.uint64), np.empty(count, np.int64)
+    return numbers[: int(life.spawn(kernel, birth, seeds.ctypes.data, numbers.ctypes.data, count))]
+
+
+def compact(numbers: np.ndarray[Any, Any]) -> Sequence[int]:
+    """Numbers for Python to keep: a range if they are one."""
+    if len(numbers) and (numbers[1:] - numbers[:-1] == 1).all():
+        return range(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers.tolist()
 
 
 def _record(birth: Birth, space: int, plan: Plan) -> Any:
@@ -107,16 +115,16 @@ class Births:
             self._births[self._made[key][1].ctypes.data] = birth
         return self._made[key][1].ctypes.data
 
-    def of(self, number: int) -> Birth:
-        """The birth of a guest.
+    def of(self, row: int) -> Birth:
+        """The birth of the guest in a row of the tables.
 
         Raises:
-            KeyError: no guest has had this number.
+            KeyError: there has been none.
         """
-        known = 0 <= number < len(self._guests)
-        birth = self._births.get(int(self._guests["birth"][number])) if known else None
+        known = 0 <= row < len(self._guests) and self._guests["state"][row] != State.ABSENT
+        birth = self._births.get(int(self._guests["birth"][row])) if known else None
         if birth is None:
-            raise KeyError(f"there is no guest {number}")
+            raise KeyError(f"there is no guest {row}")
         return birth
 
 

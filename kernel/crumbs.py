@@ -83,7 +83,7 @@ def kept(kernel_address: int, number: int, target: int) -> int:
 @native
 def want(kernel: Any, number: int) -> None:
     """A parked guest is to have its turn: Python brings it back."""
-    guest_at(kernel, number).next = NOBODY
+    guest_at(kernel, number).next, guest_at(kernel, number).queued = NOBODY, 1
     if kernel.wanted_head == NOBODY:
         kernel.wanted_head = number
     else:

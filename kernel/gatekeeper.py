@@ -9,9 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from denali.tlb.frames import Overdrawn
 
@@ -19,7 +22,8 @@ MINIMUM = 64  # frames that stay free for those who are parked and wanted
 AT_ONCE = 8192  # guests made before the others have their turns
 STEP_S = 0.005  # between two looks at what is free
 
-Making = Callable[[int], range]  # makes at most so many guests; the numbers of those that it made
+Numbers = np.ndarray[Any, Any]
+Making = Callable[[int], Numbers]  # makes at most so many guests; the numbers of those that it made
 Progress = Callable[[int, int], None]
 
 
@@ -55,27 +59,27 @@ class Gatekeeper:
                 self._moved.notify_all()
 
     def admit(
-        self, request: Request, make: Making, undo: Callable[[Sequence[int]], object], why: Callable[[], str]
-    ) -> Sequence[int]:
+        self, request: Request, make: Making, undo: Callable[[Numbers], object], why: Callable[[], str]
+    ) -> Numbers:
         """Make all guests of a request, as frames come free; their numbers.
 
         Raises:
             Overdrawn: nothing came free for too long; no guest was made.
         """
-        made: list[range] = []
+        made = [np.zeros(0, np.int64)]
         with self._turn():
             try:
                 self._fill(request, make, made, why)
             except BaseException:  # a Ctrl-C too: nobody knows of those that were made
-                undo(_joined(made))
+                undo(np.concatenate(made))
                 raise
-        return _joined(made)
+        return np.concatenate(made)
 
-    def _fill(self, request: Request, make: Making, made: list[range], why: Callable[[], str]) -> None:
+    def _fill(self, request: Request, make: Making, made: list[Numbers], why: Callable[[], str]) -> None:
         since, done = time.monotonic(), 0
         while done < request.count:
             made.append(make(min(request.count - done, AT_ONCE)))
-            if made[-1]:
+            if len(made[-1]):
                 since, done = time.monotonic(), done + len(made[-1])
                 if request.progress:
                     request.progress(done, request.count)
@@ -84,11 +88,3 @@ class Gatekeeper:
             else:
                 made.pop()
                 time.sleep(STEP_S)
-
-
-def _joined(made: list[range]) -> Sequence[int]:
-    """All the numbers, as one range if they are one."""
-    first, count = made[0].start if made else 0, sum(len(part) for part in made)
-    if not made or made[-1].stop == first + count:
-        return range(first, first + count)
-    return [number for part in made for number in part]

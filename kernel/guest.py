@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 from denali.isa.image import Image
 from denali.isa.virtual import address_of
 
+from .leases import Lease
 from .records import End, State
 from .template import Frozen, Template
 
@@ -62,6 +63,7 @@ class Guest:
     kernel: Kernel
     number: int
     birth: Birth
+    lease: Lease
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Guest) and (self.kernel, self.number) == (other.kernel, other.number)
@@ -71,6 +73,11 @@ class Guest:
 
     def __repr__(self) -> str:
         return f"<guest {self.number} ({self.birth.image.name}): {self.state.name.lower()}>"
+
+    @property
+    def row(self) -> int:
+        """Where it stands in the kernel's tables."""
+        return self.number & self.kernel.tables.mask
 
     @property
     def address(self) -> str:
@@ -90,12 +97,12 @@ class Guest:
     @property
     def state(self) -> State:
         """Where it is in its life, at this moment."""
-        return State(int(self.kernel.tables.guests["state"][self.number]))
+        return State(int(self.kernel.tables.guests["state"][self.row]))
 
     @property
     def parked(self) -> bool:
         """Whether its memory is packed at this moment, since it has been idle and memory was short."""
-        record = self.kernel.tables.guests[self.number]
+        record = self.kernel.tables.guests[self.row]
         return State.HELD <= record["state"] <= State.IDLE and int(record["context"]) == 0
 
     @property
@@ -141,8 +148,8 @@ class Guest:
 
     def metrics(self) -> dict[str, int]:
         """Its counters, `retired`: the instructions it has executed, and what it has beyond its memory."""
-        record = self.kernel.tables.guests[self.number]
-        account = self.kernel.tables.frames.accounts[self.number]
+        record = self.kernel.tables.guests[self.row]
+        account = self.kernel.tables.frames.accounts[self.row]
         extra = {
             "extra_held": account["held"],
             "extra_repossessed": account["repossessed"],
@@ -227,6 +234,7 @@ class Guests(Sequence[Guest]):
     kernel: Kernel
     numbers: Sequence[int]
     birth: Birth
+    lease: Lease
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -237,8 +245,8 @@ class Guests(Sequence[Guest]):
     def __getitem__(self, index: slice) -> Guests: ...
     def __getitem__(self, index: int | slice) -> Guest | Guests:
         if isinstance(index, slice):
-            return Guests(self.kernel, self.numbers[index], self.birth)
-        return Guest(self.kernel, self.numbers[index], self.birth)
+            return Guests(self.kernel, self.numbers[index], self.birth, self.lease)
+        return Guest(self.kernel, self.numbers[index], self.birth, self.lease)
 
     def __add__(self, others: Iterable[Guest]) -> list[Guest]:
         return [*self, *others]

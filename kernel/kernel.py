@@ -36,6 +36,7 @@ from denali.tlb.holds import ALLOWANCE
 from . import births, life, parking, revocation, verbs
 from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
+from .leases import Lease
 from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
 from .records import End, State
@@ -85,7 +86,8 @@ class Kernel:
             gateway: the service that joins host streams to the virtual network; without it there are no streams.
             clock: real, or virtual: then a nanosecond is a retired instruction, and time jumps when every guest waits.
             engine: what executes guests; None: one of its own.
-            capacity: how many guests there may ever be.
+            capacity: how many guests there may be at one time, those counted that are over and of which somebody has
+                a handle.
             frames: 4 KiB frames of the pool.
             packets: frames of the network that may wait at one time, in all.
             resident: bytes of this process's memory from which on idle guests are parked; None: only when there are no
@@ -211,14 +213,16 @@ class Kernel:
         birth, space = self._birth(image, memory, plan.fuel)
         runner = self._runner
         if wait is None:
-            return Guests(self, self._call(lambda: runner.bear(birth, space, plan, pipe)), birth)
-        numbers = self._gatekeeper.admit(
-            Request(plan.count, wait, progress),
-            lambda count: self._call(lambda: runner.bear_some(birth, space, replace(plan, count=count), pipe)),
-            lambda numbers: self._call(lambda: runner.kill(numbers)),
-            runner.why_not,
-        )
-        return Guests(self, numbers, birth)
+            made = self._call(lambda: runner.bear(birth, space, plan, pipe))
+        else:
+            made = self._gatekeeper.admit(
+                Request(plan.count, wait, progress),
+                lambda count: self._call(lambda: runner.bear_some(birth, space, replace(plan, count=count), pipe)),
+                lambda numbers: self._call(lambda: runner.undo(numbers)),
+                runner.why_not,
+            )
+        numbers = births.compact(made)
+        return Guests(self, numbers, birth, runner.leases.of(numbers))
 
     def _birth(self, image: Image | Frozen, memory: int | None, fuel: int) -> tuple[Birth, Space]:
         if isinstance(image, Frozen):
@@ -237,24 +241,27 @@ class Kernel:
         """The guest of a number.
 
         Raises:
-            KeyError: there has been none.
+            KeyError: there has been none, or it is over, nobody had a handle of it, and its row is another's.
         """
-        return Guest(self, number, self._runner.births.of(number))
+        lease = self._runner.leases.more([number])
+        return Guest(self, number, self._runner.births.of(number & self.tables.mask), lease)
 
     def guests(self) -> list[Guest]:
         """Those that live."""
 
-        def living() -> list[int]:
-            states = self.tables.guests["state"][: int(self.tables.record["count"][0])]
-            return np.flatnonzero((states >= State.HELD) & (states <= State.IDLE)).tolist()
+        def living() -> Lease:
+            guests = self.tables.guests[: int(self.tables.record["count"][0])]
+            states = guests["state"]
+            return self._runner.leases.more(guests["name"][(states >= State.HELD) & (states <= State.IDLE)].tolist())
 
         with contextlib.suppress(Closed):
-            return [self.guest(number) for number in self._call(living)]
+            lease, of = self._call(living), self._runner.births.of
+            return [Guest(self, number, of(number & self.tables.mask), lease) for number in lease.numbers]
         return []
 
     def start(self, *guests: Guest) -> None:
         """Let held guests run, all from the same moment."""
-        self._call(lambda: [life.start(self.tables.address, guest.number) for guest in guests])
+        self._call(lambda: [life.start(self.tables.address, guest.row) for guest in guests])
 
     def kill(self, *guests: Guest) -> None:
         """End guests' lives; they are over when this returns."""
@@ -273,8 +280,8 @@ class Kernel:
         seeds = np.frombuffer(os.urandom(16), np.uint64)
 
         def reset() -> bool:
-            self._runner.warehouse.summon(guest.number)
-            return bool(parking.restore(self.tables.address, guest.number, seeds.ctypes.data))
+            self._runner.warehouse.summon(guest.row)
+            return bool(parking.restore(self.tables.address, guest.row, seeds.ctypes.data))
 
         if not self._call(reset):
             raise ValueError(f"{guest} cannot be reset: it is over, or has frames of its own choice")
@@ -288,7 +295,7 @@ class Kernel:
         address = self.tables.address
 
         def park() -> int:
-            fit = [guest.number for guest in guests if parking.idle(address, guest.number)]
+            fit = [guest.row for guest in guests if parking.idle(address, guest.row)]
             return sum(self._runner.warehouse.park(number) for number in fit)
 
         return self._call(park)
@@ -302,7 +309,7 @@ class Kernel:
             How many frames are asked for.
         """
         nanoseconds = int(within * 1e9)
-        return self._call(lambda: revocation.ask(self.tables.address, guest.number, frames, nanoseconds))
+        return self._call(lambda: revocation.ask(self.tables.address, guest.row, frames, nanoseconds))
 
     def allow(self, guest: Guest, frames: int, *, within: float) -> int:
         """Let a guest hold so many frames from now on; those it holds too many are revoked, as by `revoke`.
@@ -312,7 +319,7 @@ class Kernel:
         """
 
         def shrink() -> int:
-            excess = revocation.allow(self.tables.address, guest.number, frames)
+            excess = revocation.allow(self.tables.address, guest.row, frames)
             return self.revoke(guest, excess, within=within) if excess else 0
 
         if not 0 <= frames <= births.MOST // FRAME:
@@ -355,8 +362,8 @@ class Kernel:
         self._call(write)
 
     def _bytes(self, guest: Guest, address: int, count: int, *, read_only: bool) -> memoryview:
-        image, record = guest.image, self.tables.guests[guest.number]
-        self._runner.warehouse.summon(guest.number)
+        image, record = guest.image, self.tables.guests[guest.row]
+        self._runner.warehouse.summon(guest.row)
         if read_only and count >= 0 and image.ro_start <= address <= image.ro_end - count:
             return memoryview(image.read_only)[address - image.ro_start :][:count]
         if not State.HELD <= record["state"] <= State.STOPPED:
@@ -395,7 +402,7 @@ class Kernel:
         Raises:
             ConnectionRefusedError: the guest does not run.
         """
-        return self._runner.outside.connect(guest.number, port)
+        return self._runner.outside.connect(guest.row, port)
 
     def send(self, guest: Guest, frame: bytes) -> Sent:
         """Give a guest an Ethernet frame, as if it had come from the network.
@@ -408,8 +415,8 @@ class Kernel:
         data = np.frombuffer(frame, np.uint8)
 
         def send() -> Sent:
-            alive = State.HELD <= self.tables.guests["state"][guest.number] <= State.IDLE
-            arguments = (self.tables.address, guest.number, data.ctypes.data, len(frame))
+            alive = State.HELD <= self.tables.guests["state"][guest.row] <= State.IDLE
+            arguments = (self.tables.address, guest.row, data.ctypes.data, len(frame))
             return Sent(verbs.inject(*arguments)) if alive else Sent.NOBODY
 
         return self._call(send)

@@ -17,12 +17,12 @@ from denali.tlb import bindings, holds
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, registers_address, registers_at, space_at
-from denali.tlb.native import carray, copy, native, numbers_at, pointer_to
+from denali.tlb.native import carray, copy, native, numbers_at, pointer_to, zero
 
 from . import console, revocation
 from .crumbs import drop_crumbs
 from .nic import alive, drop_queue
-from .records import NOBODY, SCRATCH, State, guest_at, kernel_at
+from .records import GUEST, NOBODY, SCRATCH, State, guest_at, kernel_at
 from .scheduler import ready
 from .streams import break_streams
 from .template import PIECE
@@ -53,6 +53,10 @@ _birth, _piece = pointer_to(BIRTH), pointer_to(PIECE)
 _NETWORK = address_of(0)
 BATCH = 64  # guests whose memory is asked for at once: it is still in the caches when it is written
 STRETCHES = SCRATCH // 16
+RESTING = 1 << 16  # rows of guests that are over which are not used while there are fresh ones: late packets die out
+TRIES = 16  # rows that are looked at for a guest while there are fresh ones
+LAST_NAME = (1 << 24) - (1 << 16) - 1  # its address is 10.255.255.255
+ROW, ACCOUNT = GUEST.itemsize, pool.ACCOUNT.itemsize
 
 
 @native
@@ -62,24 +66,24 @@ def birth_at(address: int) -> Any:
 
 
 @native
-def identify(space: Any, number: int, address: int, seeds: int) -> None:
-    """Tell the guest whose run is at a host address who it is; two words at `seeds` are its randomness."""
-    context, page = context_at(address), registers_at(registers_address(address, space))
-    words = numbers_at(seeds, 2)
-    context.guest = number
-    page.number, page.address = number, _NETWORK + number
+def identify(kernel: Any, number: int, seeds: int) -> None:
+    """Tell a guest who it is; two words at `seeds` are its randomness."""
+    guest, words = guest_at(kernel, number), numbers_at(seeds, 2)
+    page = registers_at(guest.registers)
+    context_at(guest.context).guest = number
+    page.number, page.address = guest.name, _NETWORK + guest.name
     page.random[0], page.random[1] = words[0], words[1]
 
 
 @native
-def _fill_run(birth: Any, number: int, address: int, seeds: int) -> None:
+def _fill_run(kernel: Any, birth: Any, number: int, seeds: int) -> None:
     """Write what differs from zero into a new guest's frames."""
-    pieces = carray(_piece(birth.pieces), (birth.piece_count,))
+    pieces, address = carray(_piece(birth.pieces), (birth.piece_count,)), guest_at(kernel, number).context
     for which in range(birth.piece_count):
         piece = pieces[which]
         copy(address + piece.offset, piece.source, piece.length)
     context_at(address).space = birth.space
-    identify(space_at(birth.space), number, address, seeds)
+    identify(kernel, number, seeds)
 
 
 @native
@@ -90,6 +94,7 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
     guest.first_frame, guest.frames = first, birth.frames
     guest.fuel, guest.turn, guest.watchdog = birth.fuel, birth.turn, birth.watchdog
     guest.gateway, guest.piped, guest.warming = birth.gateway, birth.piped, birth.warming
+    guest.kept = 1
     if birth.bonus:
         holds.account_at(pool.pool_at(kernel.frames), number).bonus = birth.bonus
     guest.timer_slot = guest.queue_head = guest.queue_tail = NOBODY
@@ -97,55 +102,111 @@ def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) 
 
 
 @native
-def _make(kernel: Any, birth_address: int, count: int) -> int:
-    """Take numbers and frames for at most `count` guests, and write their records; how many there are."""
+def _shelve(kernel: Any, number: int) -> None:
+    """Put the row of a guest that is over at the end of the line of those to be used again."""
+    guest_at(kernel, number).next_stopped = NOBODY
+    if kernel.over_count:
+        guest_at(kernel, kernel.over_tail).next_stopped = number
+    else:
+        kernel.over_head = number
+    kernel.over_tail = number
+    kernel.over_count += 1
+
+
+@native
+def _renew(kernel: Any, number: int) -> bool:
+    """Empty a row for its next guest, under a new name; False while something knows of the last one."""
+    guest = guest_at(kernel, number)
+    if guest.kept or guest.outstanding or guest.queued:
+        return False
+    if guest.paging or birth_at(guest.birth).bonus:
+        zero(pool.pool_at(kernel.frames).accounts + number * ACCOUNT, ACCOUNT)
+    name = guest.name + kernel.mask + 1
+    zero(kernel.guests + number * ROW, ROW)
+    guest.name = name if name <= LAST_NAME else number
+    return True
+
+
+@native
+def _row(kernel: Any) -> int:
+    """A row for a new guest; NOBODY when there is none. Rows rest for long, fresh ones come first until many do."""
+    fresh = kernel.count < kernel.capacity
+    tries = (
+        0 if fresh and kernel.over_count <= RESTING else min(kernel.over_count, TRIES) if fresh else kernel.over_count
+    )
+    for _ in range(tries):
+        number = kernel.over_head
+        kernel.over_head = guest_at(kernel, number).next_stopped
+        kernel.over_count -= 1
+        if _renew(kernel, number):
+            return number
+        _shelve(kernel, number)
+    if not fresh:
+        return NOBODY
+    kernel.count += 1
+    guest_at(kernel, kernel.count - 1).name = kernel.count - 1
+    return kernel.count - 1
+
+
+@native
+def _make(kernel: Any, birth_address: int, numbers: Any, count: int) -> int:
+    """Take rows and frames for at most `count` guests, and write their records; how many there are."""
     birth, frames = birth_at(birth_address), pool.pool_at(kernel.frames)
     for which in range(count):
-        number = kernel.count
+        number = _row(kernel)
+        if number == NOBODY:
+            return which
         if birth.dense:
             pool.populate(frames, birth.frames)
-        first = pool.take(frames, birth.frames, number) if number < kernel.capacity else -1
+        first = pool.take(frames, birth.frames, number)
         if first < 0:
+            guest_at(kernel, number).birth = birth_address
+            _shelve(kernel, number)
             return which
         _fill_guest(kernel, birth, number, frames.base + first * pool.FRAME, first)
-        kernel.count += 1
         kernel.alive += 1
         guest_at(kernel, number).birth = birth_address
         guest_at(kernel, number).state = State.HELD
+        numbers[which] = number
     return count
 
 
 @native
-def _back(kernel: Any, birth: Any, begin: int, end: int) -> None:
+def _back(kernel: Any, birth: Any, numbers: Any, made: int) -> None:
     """Have the host back the pages that the template writes, of many guests at once."""
     index, count = numbers_at(birth.index, birth.page_count), 0
-    for number in range(begin, end):
+    for which in range(made):
         for row in range(birth.page_count):
             if count == STRETCHES:
                 pool.back(kernel.scratch, count)
                 count = 0
             stretch = numbers_at(kernel.scratch + 16 * count, 2)
-            stretch[0], stretch[1] = guest_at(kernel, number).context + index[row] * pool.FRAME, pool.FRAME
+            stretch[0], stretch[1] = guest_at(kernel, numbers[which]).context + index[row] * pool.FRAME, pool.FRAME
             count += 1
     pool.back(kernel.scratch, count)
 
 
 @entry
-def spawn(kernel_address: int, birth_address: int, seeds: int, count: int) -> int:
-    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out."""
+def spawn(kernel_address: int, birth_address: int, seeds: int, names: int, count: int) -> int:
+    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out.
+
+    Their names are written to `names`.
+    """
     kernel, birth = kernel_at(kernel_address), birth_at(birth_address)
     done = 0
     while done < count:
-        wanted, begin = min(BATCH, count - done), kernel.count
-        end = begin + _make(kernel, birth_address, wanted)
+        wanted, numbers = min(BATCH, count - done), numbers_at(names + 8 * done, BATCH)
+        made = _make(kernel, birth_address, numbers, wanted)
         if not birth.dense:
-            _back(kernel, birth, begin, end)
-        for number in range(begin, end):
-            _fill_run(birth, number, guest_at(kernel, number).context, seeds + 16 * done)
-            done += 1
+            _back(kernel, birth, numbers, made)
+        for which in range(made):
+            number = numbers[which]
+            _fill_run(kernel, birth, number, seeds + 16 * (done + which))
+            numbers[which] = guest_at(kernel, number).name
             if not birth.held:
                 ready(kernel, number)
-        if end < begin + wanted:
+        done += made
+        if made < wanted:
             return done
     return done
 
@@ -193,11 +254,19 @@ def stop_all(kernel_address: int, end: int) -> None:
 
 
 @native
+def _forget(kernel: Any, number: int) -> None:
+    """Leave nothing of a guest but how it ended."""
+    guest = guest_at(kernel, number)
+    guest.state, guest.context, guest.registers = State.GONE, 0, 0
+    _shelve(kernel, number)
+
+
+@native
 def _bury_parked(kernel: Any, number: int) -> None:
     """Give back what is kept of a parked guest that is over."""
     drop_crumbs(kernel, number)
     kernel.parked_count -= 1
-    guest_at(kernel, number).state, guest_at(kernel, number).registers = State.GONE, 0
+    _forget(kernel, number)
 
 
 @entry
@@ -218,7 +287,7 @@ def bury_silent(kernel_address: int, end: int) -> None:
                 pool.empty(frames, low, high - low)
                 high = guest.first_frame + guest.frames
             low = guest.first_frame
-            guest.state, guest.context, guest.registers = State.GONE, 0, 0
+            _forget(kernel, number)
         else:
             guest.next_stopped, kernel.stopped_head = kernel.stopped_head, number
         number = following
@@ -248,4 +317,4 @@ def bury(kernel_address: int, number: int) -> None:
         revocation.forget(kernel, number)
         bindings.give_up_everything(pool.pool_at(kernel.frames), number)
     pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
-    guest.state, guest.context, guest.registers = State.GONE, 0, 0
+    _forget(kernel, number)

@@ -21,8 +21,7 @@ from denali.tlb.holds import NOBODY, account_at
 from denali.tlb.native import carray, native, numbers_at, pointer_to, signed
 from denali.tlb.rights import ALL, READ, WRITE
 
-from .nic import alive
-from .records import Wish, guest_at
+from .records import Wish, guest_at, named
 from .refusals import refuse, unreadable, unwritable
 from .revocation import released
 
@@ -178,7 +177,7 @@ def _share(kernel: Any, context: Any, a: int, b: int) -> int:
         return refuse(context, a)
     if rights & ~holds.hold_at(_pool(kernel), hold).rights:
         return refuse(context, a)
-    if not 0 <= b < kernel.count or b == context.guest or not alive(kernel, b):
+    if named(kernel, b) == NOBODY or named(kernel, b) == context.guest:
         return _NOBODY
     return _OFFERED if holds.offer(_pool(kernel), hold, b, rights) else _FULL
 
@@ -188,11 +187,11 @@ def _attach(kernel: Any, context: Any, a: int) -> int:
     pool, frame = _pool(kernel), holds.frame_at(a)
     if frame == NOBODY:
         return refuse(context, a)
-    made = holds.find(pool, frame, context.guest, True)
+    made = holds.find(pool, frame, guest_at(kernel, context.guest).name, True)
     if made == NOBODY:
         return 0
     guest_at(kernel, context.guest).paging = 1
-    return holds.attach(pool, made)
+    return holds.attach(pool, made, context.guest)
 
 
 @native

@@ -23,7 +23,7 @@ from denali.tlb.native import bytes_at, copy, native, offset_of
 
 from .events import FRAME, raise_event
 from .pool import give, take
-from .records import NOBODY, PACKET, State, guest_at, packet_at, pool_at
+from .records import NOBODY, PACKET, State, guest_at, named, packet_at, pool_at
 
 SHORTEST, LONGEST = 14, 1514
 HEADERS = 34  # of a frame in parts, the first part has these: the switch looks at them
@@ -46,10 +46,7 @@ def _address(frame: Any, start: int) -> int:
 @native
 def destination(kernel: Any, frame: Any) -> int:
     """The living guest that a frame is for, or NOBODY."""
-    number = _address(frame, 2) - _NETWORK
-    if frame[0] != 2 or frame[1] != 0 or not 0 <= number < kernel.count:
-        return NOBODY
-    return number if alive(kernel, number) else NOBODY
+    return named(kernel, _address(frame, 2) - _NETWORK) if frame[0] == 2 and frame[1] == 0 else NOBODY
 
 
 @native
@@ -59,9 +56,9 @@ def alive(kernel: Any, number: int) -> bool:
 
 
 @native
-def honest(number: int, frame: Any, length: int) -> bool:
-    """Whether a frame's source addresses are those of guest `number`, its IPv4 packet whole in its `length` bytes."""
-    own = _NETWORK + number
+def honest(name: int, frame: Any, length: int) -> bool:
+    """Whether a frame's source addresses are those of guest `name`, its IPv4 packet whole in its `length` bytes."""
+    own = _NETWORK + name
     if frame[6] != 2 or frame[7] != 0 or _address(frame, 8) != own:
         return False
     if frame[12] != 8 or frame[13] != 0:
@@ -120,7 +117,7 @@ def send(kernel: Any, number: int, address: int, length: int, rest: int, more: i
     `length` bytes of it, all headers among them, lie at one host address, `more` bytes at another.
     """
     guest, frame = guest_at(kernel, number), bytes_at(address, length)
-    if not honest(number, frame, length + more):
+    if not honest(guest.name, frame, length + more):
         return LIES
     receiver = destination(kernel, frame)
     if receiver == NOBODY:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 
+import numpy as np
+
 from .guest import Ending, Guest
 from .records import End, State
 from .tables import Tables
@@ -16,7 +18,7 @@ NEWS = 1000  # bad ends that are remembered until somebody asks
 
 
 class Obituary:
-    """Endings by number; written by the loop's thread, read by all.
+    """Endings by row of the tables, until the row is another guest's; written by the loop's thread, read by all.
 
     Of a guest that was only closed with its kernel nothing is kept: its ending is made when somebody asks.
     """
@@ -30,8 +32,9 @@ class Obituary:
 
     def get(self, number: int) -> Ending | None:
         """How a guest ended; None while it lives."""
-        ending, record = self._endings.get(number), self._tables.guests
-        if ending is None and record["state"][number] == State.GONE and record["end"][number] == End.CLOSED:
+        row, record = number & self._tables.mask, self._tables.guests
+        ending = self._endings.get(row)
+        if ending is None and record["state"][row] == State.GONE and record["end"][row] == End.CLOSED:
             return Ending(End.CLOSED, None, None, b"")
         return ending
 
@@ -47,7 +50,7 @@ class Obituary:
         """Note that these guests are over, and tell who waited for it."""
         with self._lock:
             for number, ending in over:
-                self._endings[number] = ending
+                self._endings[number & self._tables.mask] = ending
                 if ending.end in BAD:
                     self._news.append(number)
             self._lock.notify_all()
@@ -73,9 +76,14 @@ class Obituary:
         """The bad ends not told here yet, by number; waits up to `timeout` seconds for the first."""
         with self._lock:
             self._lock.wait_for(lambda: self._news, timeout)
-            told = list(self._news)
+            told = [number for number in self._news if self._tables.name(number & self._tables.mask) == number]
             self._news.clear()
         return told
+
+    def forget(self, numbers: np.ndarray) -> None:
+        """Nobody asks any more how those ended whose rows these new guests have."""
+        for row in (numbers[numbers > self._tables.mask] & self._tables.mask).tolist():
+            self._endings.pop(row, None)
 
 
 def _without(pending: set[int], numbers: set[int]) -> bool:

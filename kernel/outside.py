@@ -65,7 +65,9 @@ class Outside:
         if not self._mailbox.call(lambda: verbs.arrive(self._tables.address, descriptor, number, port)):
             os.close(descriptor)
             ours.close()
-            raise ConnectionRefusedError(f"guest {number} does not run, or too many streams wait for the gateway")
+            raise ConnectionRefusedError(
+                f"guest {self._tables.name(number)} does not run, or too many streams wait for the gateway"
+            )
         return ours
 
     def _need_gateway(self) -> None:

@@ -173,6 +173,7 @@ def next_wanted(kernel_address: int) -> int:
     number = kernel.wanted_head
     while number != NOBODY:
         kernel.wanted_head = guest_at(kernel, number).next
+        guest_at(kernel, number).queued = 0
         if guest_at(kernel, number).state == State.READY:
             return number
         number = kernel.wanted_head
@@ -255,7 +256,7 @@ def restore(kernel_address: int, number: int, seeds: int) -> bool:
                 zero(here, pool.FRAME)
     guest.registers = registers_address(guest.context, space_at(birth.space))
     context_at(guest.context).space = birth.space
-    identify(space_at(birth.space), number, guest.context, seeds)
+    identify(kernel, number, seeds)
     guest.fuel, guest.handling, guest.silent, guest.wish = birth.fuel, 0, 0, 0
     if began == State.IDLE:
         ready(kernel, number)

@@ -32,12 +32,13 @@ def text_of(tables: Tables, number: int, *, clear: bool) -> bytes:
 
 
 def reap(tables: Tables, births: Births, leave: Callable[[int], str | None]) -> list[tuple[int, Ending]]:
-    """Bury every guest that has stopped; between turns only. `leave` is told of each, and says why one was lost."""
+    """Bury every guest that has stopped; between turns only. `leave` is told of its row, and says why one was lost."""
     over: list[tuple[int, Ending]] = []
     while (number := int(life.next_stopped(tables.address))) != NOBODY:
         ending = _ending(tables, births, number)
-        ending.message = _lost(ending, births.of(number), number, leave(number))
-        over.append((number, ending))
+        name = tables.name(number)
+        ending.message = _lost(ending, births.of(number), name, leave(number))
+        over.append((name, ending))
         life.bury(tables.address, number)
     return over
 
@@ -81,9 +82,9 @@ def _unfit(record: Any) -> str | None:
 def _message(tables: Tables, births: Births, number: int, end: End) -> str | None:
     birth, record = births.of(number), tables.guests[number]
     if int(record["context"]) == 0:
-        return f"guest {number} ({birth.image.name}): {end.name.lower()} while it was parked"
+        return f"guest {tables.name(number)} ({birth.image.name}): {end.name.lower()} while it was parked"
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
-    pc, name = int(context["pc"]), f"guest {number} ({birth.image.name})"
+    pc, name = int(context["pc"]), f"guest {tables.name(number)} ({birth.image.name})"
     if end is End.KILLED:
         return f"{name}: killed: {faults.place(birth.image, pc)}"
     if end is End.EXHAUSTED:
@@ -100,7 +101,7 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
     if cause == Cause.FAILED:
         said = _said(tables, birth.image, int(record["first_frame"]), value, int(record["exit_status"]))
     return faults.describe(
-        number,
+        tables.name(number),
         birth.image,
         cause,
         value,

@@ -63,7 +63,8 @@ GUEST = np.dtype(
         ("end", "u1"),
         ("wish", "u1"),
         ("handling", "u1"),  # it is inside its event handler
-        ("next_stopped", "<i4"),
+        ("next_stopped", "<i4"),  # or, once it is buried, the next in the line of those whose numbers come free
+        ("name", "<u4"),  # its number as others know it: its row in the tables, and how often that was used above it
         ("wake", "<i8"),  # idle until then
         ("timer_next", "<i4"),
         ("timer_previous", "<i4"),
@@ -78,12 +79,11 @@ GUEST = np.dtype(
         ("paging", "u1"),  # it has or had frames of its own choice, or a TLB
         ("warming", "u1"),  # it ends at its mark, to be the image of others
         ("visited", "u1"),  # it had a turn since the hand that looks for idle guests came by
+        ("queued", "u1"),  # it is in one of the queues of those ready or wanted, dead or alive
+        ("kept", "<u4"),  # handles that Python has of it, by the spawn
         ("birth", "<i8"),  # host address of the `BIRTH` it came from
         ("fuel", "<i8"),  # instructions left in its life
-        (
-            "silent",
-            "<i8",
-        ),  # instructions since it last asked for something; below zero: it did in this turn
+        ("silent", "<i8"),  # instructions since it last asked for something; below zero: it did in this turn
         ("watchdog", "<i8"),  # how many of those end its life
         ("turn", "<i8"),  # instructions in a turn
         ("first_frame", "<i8"),
@@ -136,7 +136,11 @@ KERNEL = np.dtype(
         ("enter", "<i8"),  # host address of the engine's entry
         ("guests", "<i8"),  # host addresses of the tables
         ("capacity", "<i8"),
-        ("count", "<i8"),  # numbers given out
+        ("count", "<i8"),  # rows in use, or used before
+        ("mask", "<i8"),  # the bits of a name that are the row
+        ("over_head", "<i8"),  # rows of guests that are over, for those to come
+        ("over_tail", "<i8"),
+        ("over_count", "<i8"),
         ("alive", "<i8"),
         ("frames", "<i8"),
         ("parked", "<i8"),  # host address of the `PARKED` records
@@ -204,6 +208,15 @@ def kernel_at(address: int) -> Any:
 def guest_at(kernel: Any, number: int) -> Any:
     """The record of a guest."""
     return carray(_guest(kernel.guests), (kernel.capacity,))[number]
+
+
+@native
+def named(kernel: Any, name: int) -> int:
+    """The row of the living guest of a name, or NOBODY; any number is a fair argument."""
+    number = name & kernel.mask
+    if number >= kernel.count or guest_at(kernel, number).name != name:
+        return NOBODY
+    return number if State.HELD <= guest_at(kernel, number).state <= State.IDLE else NOBODY
 
 
 @native

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from denali.isa.runtime.engine import Engine, Space
 from denali.tlb.frames import Overdrawn
 
 from . import births, life, loop, reaper, verbs
-from .gatekeeper import MINIMUM
+from .gatekeeper import MINIMUM, Numbers
 from .guest import Birth
+from .leases import Leases
 from .mailbox import Closed, Mailbox
 from .obituary import Obituary
 from .outside import Outside
@@ -36,6 +39,7 @@ class Runner:
     def __init__(self, tables: Tables, engine: Engine, resident: int | None, swap: Path | None) -> None:
         self.tables = tables
         self.births, self.spaces = births.Births(tables.guests), births.Spaces(engine, tables.address)
+        self.leases = Leases(tables)
         self.obituary, self.mailbox = Obituary(tables), Mailbox(tables.ring)
         self.outside = Outside(tables, self.mailbox)
         self.warehouse = Warehouse(tables, self.mailbox, resident=resident, swap=swap)
@@ -46,43 +50,54 @@ class Runner:
         self.mailbox.thread = self._thread
         self._thread.start()
 
-    def bear(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> range:
+    def bear(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> Numbers:
         """Make guests; their numbers. The loop's thread only.
 
         Raises:
             Overdrawn: there are not enough frames or numbers; no guest was made.
         """
-        first = int(self.tables.record["count"][0])
-        address = self.births.address(birth, space.address, plan)
-        numbers = range(first, first + births.spawn(self.tables.address, address, plan.count))
+        numbers = self._make(birth, space, plan, pipe)
         if len(numbers) < plan.count:
-            self.kill(numbers)
-            free, room = self.tables.frames.free, len(self.tables.guests) - first
+            self.undo(numbers)
             asked = f"{plan.count} guests of {birth.frames} frames asked for"
-            raise Overdrawn(f"{asked}; {free} frames and {room} numbers are free")
-        if pipe is not None:
-            self._pipes.update(dict.fromkeys(numbers, pipe))
+            raise Overdrawn(f"{asked}; {self.tables.frames.free} frames and {self._numbers_free} numbers are free")
         return numbers
 
-    def bear_some(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> range:
+    @property
+    def _numbers_free(self) -> int:
+        """Rows of the tables that new guests may have; those are counted of which somebody may have a handle."""
+        record = self.tables.record
+        return len(self.tables.guests) - int(record["count"][0]) + int(record["over_count"][0])
+
+    def _make(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> Numbers:
+        """Make as many of these guests as go; their numbers."""
+        address = self.births.address(birth, space.address, plan)
+        with self.leases.settled():
+            numbers = births.spawn(self.tables.address, address, plan.count)
+            self.obituary.forget(numbers)
+        if pipe is not None:
+            self._pipes.update(dict.fromkeys((numbers & self.tables.mask).tolist(), pipe))
+        return numbers
+
+    def bear_some(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> Numbers:
         """Make as many of these guests as there is room for now; their numbers. The loop's thread only.
 
         Raises:
             Overdrawn: there are no numbers for them, or fewer frames in all; waiting is no use.
         """
-        frames, room = self.tables.frames, len(self.tables.guests) - int(self.tables.record["count"][0])
-        if room < plan.count or birth.frames + MINIMUM > frames.count:
+        frames, nobody = self.tables.frames, np.zeros(0, np.int64)
+        if self._numbers_free < plan.count or birth.frames + MINIMUM > frames.count:
             raise Overdrawn(
-                f"{plan.count} guests of {birth.frames} frames asked for; {room} numbers are free, and {frames.count} "
-                f"frames is all there are, of which {MINIMUM} stay free"
+                f"{plan.count} guests of {birth.frames} frames asked for; {self._numbers_free} numbers are free, and "
+                f"{frames.count} frames is all there are, of which {MINIMUM} stay free"
             )
         if self.warehouse.is_short:
-            return range(0)
+            return nobody
         count = min(plan.count, (frames.free - MINIMUM) // birth.frames)
         if count < 1:
             self.warehouse.make_room(BATCH, State.IDLE)
-            return range(0)
-        return self.bear(birth, space, replace(plan, count=count), pipe)
+            return nobody
+        return self._make(birth, space, replace(plan, count=count), pipe)
 
     def why_not(self) -> str:
         """What those who wait for frames wait for."""
@@ -98,16 +113,21 @@ class Runner:
         self.bear(birth, space, plan, None)
         self.tables.record["gateway"] = GATEWAY
 
-    def kill(self, numbers: Sequence[int]) -> None:
+    def kill(self, numbers: Iterable[int]) -> None:
         """End guests' lives. The loop's thread only."""
         for number in numbers:
-            life.kill(self.tables.address, number, End.KILLED)
+            life.kill(self.tables.address, number & self.tables.mask, End.KILLED)
         self._reap()
+
+    def undo(self, numbers: Numbers) -> None:
+        """End guests of which nobody has been told."""
+        self.kill(numbers.tolist())
+        self.leases.of(numbers.tolist())
 
     def console(self, number: int) -> bytes:
         """What is kept of a guest's text. The loop's thread only."""
         ending = self.obituary.get(number)
-        return ending.console if ending else reaper.text_of(self.tables, number, clear=False)
+        return ending.console if ending else reaper.text_of(self.tables, number & self.tables.mask, clear=False)
 
     def _live(self) -> None:
         """Run guests until the kernel is closed."""
@@ -140,7 +160,7 @@ class Runner:
             try:
                 self._pipes[number](reaper.text_of(self.tables, number, clear=True))
             except Exception:
-                log.exception("the reader of the console of guest %d has failed", number)
+                log.exception("the reader of the console of guest %d has failed", self.tables.name(number))
                 self._pipes.pop(number)
                 self.tables.guests["piped"][number] = 0
 
@@ -148,7 +168,7 @@ class Runner:
         self._drain_pipes()
         over = reaper.reap(self.tables, self.births, self.warehouse.bury)
         for number, _ in over:
-            self._pipes.pop(number, None)
+            self._pipes.pop(number & self.tables.mask, None)
             if number == GATEWAY:
                 self.outside.close()
         if over:

@@ -23,7 +23,7 @@ AHEAD = 1_000_000  # instructions that guests who idled may use before one of th
 def ready(kernel: Any, number: int) -> None:
     """Put a guest at the end of the queue."""
     guest = guest_at(kernel, number)
-    guest.state, guest.next, guest.idled = State.READY, NOBODY, 0
+    guest.state, guest.next, guest.idled, guest.queued = State.READY, NOBODY, 0, 1
     if kernel.ready_head == NOBODY:
         kernel.ready_head = number
     else:
@@ -35,7 +35,7 @@ def ready(kernel: Any, number: int) -> None:
 def ready_ahead(kernel: Any, number: int) -> None:
     """Put a guest that idled at the end of the queue of those who go first."""
     guest = guest_at(kernel, number)
-    guest.state, guest.next, guest.idled = State.READY, NOBODY, 1
+    guest.state, guest.next, guest.idled, guest.queued = State.READY, NOBODY, 1, 1
     if kernel.urgent_head == NOBODY:
         kernel.urgent_head = number
     else:
@@ -49,10 +49,12 @@ def _pop(kernel: Any) -> int:
     number = kernel.urgent_head
     if number != NOBODY and (kernel.urgent_spent < AHEAD or kernel.ready_head == NOBODY):
         kernel.urgent_head = guest_at(kernel, number).next
+        guest_at(kernel, number).queued = 0
         return number
     number = kernel.ready_head
     if number != NOBODY:
         kernel.ready_head = guest_at(kernel, number).next
+        guest_at(kernel, number).queued = 0
         kernel.urgent_spent = 0
     return number
 

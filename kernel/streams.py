@@ -28,7 +28,7 @@ from .events import STREAM as STREAM_EVENT
 from .events import raise_event
 from .nic import alive
 from .pool import give, take
-from .records import NOBODY, SCRATCH, arrival_at, door_at, guest_at, pool_at, stream_at
+from .records import NOBODY, SCRATCH, arrival_at, door_at, guest_at, named, pool_at, stream_at
 
 HANDLE_BITS = 16
 GENERATIONS = 0x7FFF
@@ -132,8 +132,8 @@ def _knock(kernel: Any) -> tuple[int, int, int]:
         while door.waiting:
             descriptor = host.accept4(door.descriptor, 0, 0, host.SOCK_NONBLOCK_CLOEXEC)
             if descriptor >= 0:
-                number = host.local_address(descriptor, kernel.scratch) - _LOOPBACK
-                return int(descriptor), number, int(door.port)
+                name = host.local_address(descriptor, kernel.scratch) - _LOOPBACK
+                return int(descriptor), name, int(door.port)
             if host.error() == host.EAGAIN:
                 door.waiting = 0
             else:
@@ -147,15 +147,16 @@ def accept(kernel: Any, target: int) -> int:
     for _ in range(REFUSALS):
         if not _make_room(kernel):
             return -1
-        descriptor, number, port = _knock(kernel)
+        descriptor, name, port = _knock(kernel)
         if descriptor == NOBODY:
             return -1
-        if not 0 <= number < kernel.count or number == kernel.gateway or not alive(kernel, number):
+        number = named(kernel, name)
+        if number == NOBODY or number == kernel.gateway:
             host.reset_descriptor(descriptor, kernel.scratch)
             kernel.streams_refused += 1
             continue
         handle = _open(kernel, descriptor, number)
-        numbers_at(kernel.scratch, 1)[0] = (_NETWORK + number) | (port << 32)
+        numbers_at(kernel.scratch, 1)[0] = (_NETWORK + name) | (port << 32)
         copy(target, kernel.scratch, _OPEN_SIZE)
         return handle
     raise_stream_event(kernel)

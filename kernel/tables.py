@@ -67,9 +67,14 @@ class Tables:
         ):
             record[name] = NOBODY
         record["capacity"], record["count"] = len(self.guests), 1
+        record["mask"] = self.mask = (1 << (len(self.guests) - 1).bit_length()) - 1
         record["asked_by"], record["pagemap"] = FOREVER, self._pagemap
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+    def name(self, row: int) -> int:
+        """The number by which others know the guest of a row."""
+        return int(self.guests["name"][row])
 
     def ring(self) -> None:
         """Have the loop leave native code; any thread may ask."""

@@ -10,7 +10,7 @@ from denali.tlb.compiled import entry
 
 from . import console, host, nic, streams
 from .nic import alive
-from .records import ARRIVALS, arrival_at, door_at, kernel_at
+from .records import ARRIVALS, arrival_at, door_at, guest_at, kernel_at
 
 
 @entry
@@ -36,7 +36,7 @@ def arrive(kernel_address: int, descriptor: int, number: int, port: int) -> bool
     if kernel.arrival_tail - kernel.arrival_head >= ARRIVALS or not alive(kernel, number):
         return False
     arrival = arrival_at(kernel, kernel.arrival_tail)
-    arrival.descriptor, arrival.guest, arrival.port = descriptor, number, port
+    arrival.descriptor, arrival.guest, arrival.port = descriptor, guest_at(kernel, number).name, port
     kernel.arrival_tail += 1
     streams.raise_stream_event(kernel)
     return True

@@ -238,10 +238,10 @@ class Warehouse:
                 assert self.swap is not None
                 packed = self.swap.read(*place)
             if not self._put_back(number, packed):
-                raise ValueError(f"guest {number} is parked, and there are no frames for it")
+                raise ValueError(f"guest {self._tables.name(number)} is parked, and there are no frames for it")
         except (Lost, Unreadable) as reason:
             self._lose(number, str(reason))
-            raise ValueError(f"guest {number}: {reason}") from None
+            raise ValueError(f"guest {self._tables.name(number)}: {reason}") from None
 
     def bury(self, number: int) -> str | None:
         """A guest is over: give back its place on disk; why it was lost, if it was."""

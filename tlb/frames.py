@@ -62,7 +62,7 @@ HOLD = np.dtype(
     [
         ("next", "<i8"),  # the frame's next record, plus one; of a free record: the next free one
         ("frame", "<i8"),
-        ("guest", "<i4"),
+        ("guest", "<i4"),  # of an offer: the name of whoever may accept it
         ("by", "<i4"),  # of an offer: the guest that made it, plus one; 0: not an offer
         ("rights", "<i8"),  # bits of `Right` that bindings may have
         ("older", "<i8"),  # the guest's records before and after this one in time, plus one

@@ -181,7 +181,10 @@ def give_up(pool: Any, index: int) -> None:
 
 @native
 def offer(pool: Any, index: int, guest: int, rights: int) -> bool:
-    """Offer the frame of a hold to another guest, in place of an earlier offer; False when there is no room."""
+    """Offer the frame of a hold to another guest, in place of an earlier offer; False when there is no room.
+
+    `guest` is the name of whoever may accept: an offer to a guest that is over must not reach the next of its row.
+    """
     hold = hold_at(pool, index)
     frame, by = hold.frame, hold.guest
     account, earlier = account_at(pool, by), find(pool, frame, guest, True)
@@ -199,15 +202,15 @@ def offer(pool: Any, index: int, guest: int, rights: int) -> bool:
 
 
 @native
-def attach(pool: Any, index: int) -> int:
-    """Turn an offer into a hold; its rights, or NOBODY when the guest may hold no more."""
+def attach(pool: Any, index: int, guest: int) -> int:
+    """Turn an offer into a hold of `guest`; its rights, or NOBODY when the guest may hold no more."""
     made = hold_at(pool, index)
-    frame, guest, rights = made.frame, made.guest, made.rights
+    frame, rights = made.frame, made.rights
     held = find(pool, frame, guest, False)
     if held == NOBODY and room_of(account_at(pool, guest)) <= 0:
         return NOBODY
     account_at(pool, made.by - 1).offers -= 1
-    made.by = 0
+    made.by, made.guest = 0, guest
     if held == NOBODY:
         _charge(pool, index)
         _settle(pool, frame)

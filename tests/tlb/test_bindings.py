@@ -42,7 +42,7 @@ def offer(pool: int, guest: int, frame: int, to: int, rights: int) -> bool:
 @entry
 def attach(pool: int, guest: int, frame: int) -> int:
     index = holds.find(pool_at(pool), frame, guest, True)
-    return holds.attach(pool_at(pool), index) if index >= 0 else 0
+    return holds.attach(pool_at(pool), index, guest) if index >= 0 else 0
 
 
 @entry
