@@ -15,7 +15,7 @@ from .tables import Tables
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """Keeps the numbers of some guests; handles share it, and it ends with the last of them."""
+    """Keeps the numbers of some guests; all handles of a spawn share it, and it ends with the last of them."""
 
     numbers: Sequence[int]
     ended: deque[Sequence[int]]
@@ -50,7 +50,7 @@ class Leases:
         Raises:
             KeyError: one of them is over, and its row is another's by now.
         """
-        with self._lock:
+        with self.settled():
             rows = self.rows(numbers)
             if (self._tables.guests["name"][rows] != np.asarray(numbers)).any():
                 raise KeyError(f"there is no guest {numbers[0]}" + f" to {numbers[-1]}" * (len(numbers) > 1))
