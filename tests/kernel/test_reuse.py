@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from denali.isa.engine import Engine
+from denali.isa.runtime.engine import Engine
 from denali.isa.virtual import Sent
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
