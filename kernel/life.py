@@ -22,8 +22,8 @@ from denali.tlb.native import carray, copy, native, numbers_at, pointer_to, zero
 from . import console, revocation
 from .crumbs import drop_crumbs
 from .nic import alive, drop_queue
-from .records import GUEST, NOBODY, SCRATCH, State, guest_at, kernel_at
-from .scheduler import ready
+from .records import GUEST, NOBODY, SCRATCH, End, State, guest_at, kernel_at
+from .scheduler import purge, ready
 from .streams import break_streams
 from .template import PIECE
 from .timers import cancel_timer
@@ -128,12 +128,8 @@ def _renew(kernel: Any, number: int) -> bool:
 
 
 @native
-def _row(kernel: Any) -> int:
-    """A row for a new guest; NOBODY when there is none. Rows rest for long, fresh ones come first until many do."""
-    fresh = kernel.count < kernel.capacity
-    tries = (
-        0 if fresh and kernel.over_count <= RESTING else min(kernel.over_count, TRIES) if fresh else kernel.over_count
-    )
+def _rested(kernel: Any, tries: int) -> int:
+    """A row that had other guests, of the first so many in line; NOBODY when all of these must rest longer."""
     for _ in range(tries):
         number = kernel.over_head
         kernel.over_head = guest_at(kernel, number).next_stopped
@@ -141,11 +137,24 @@ def _row(kernel: Any) -> int:
         if _renew(kernel, number):
             return number
         _shelve(kernel, number)
-    if not fresh:
-        return NOBODY
-    kernel.count += 1
-    guest_at(kernel, kernel.count - 1).name = kernel.count - 1
-    return kernel.count - 1
+    return NOBODY
+
+
+@native
+def _row(kernel: Any) -> int:
+    """A row for a new guest; NOBODY when there is none. Fresh ones come first until many rest."""
+    if kernel.count < kernel.capacity:
+        number = _rested(kernel, TRIES) if kernel.over_count > RESTING else NOBODY
+        if number == NOBODY:
+            number = kernel.count
+            kernel.count += 1
+            guest_at(kernel, number).name = number
+        return number
+    number = _rested(kernel, kernel.over_count)
+    if number == NOBODY:
+        purge(kernel)
+        number = _rested(kernel, kernel.over_count)
+    return number
 
 
 @native
@@ -231,7 +240,6 @@ def stop(kernel: Any, number: int, end: int) -> None:
     break_streams(kernel, number)
     guest.next_stopped, kernel.stopped_head = kernel.stopped_head, number
     kernel.alive -= 1
-    kernel.attention = 1
 
 
 @entry
@@ -269,29 +277,41 @@ def _bury_parked(kernel: Any, number: int) -> None:
     _forget(kernel, number)
 
 
+@native
+def _is_silent(guest: Any) -> bool:
+    """Whether a guest that is over has left nothing to be told but its record."""
+    plain = not (guest.console_chunks or guest.paging or guest.piped or guest.gateway)
+    return plain and (guest.end == End.CLOSED or (guest.end == End.EXITED and guest.context != 0))
+
+
 @entry
-def bury_silent(kernel_address: int, end: int) -> None:
-    """Bury those stopped guests that have come to this end and left nothing to be told; neighbours' frames at once."""
+def bury_silent(kernel_address: int, names: int, room: int) -> int:
+    """Bury at most `room` stopped guests that have left nothing to be told; their names. Neighbours' frames at once."""
     kernel = kernel_at(kernel_address)
-    frames = pool.pool_at(kernel.frames)
+    frames, buried = pool.pool_at(kernel.frames), numbers_at(names, room)
     number, kernel.stopped_head = kernel.stopped_head, NOBODY
-    low = high = 0
+    low = high = count = 0
     while number != NOBODY:
         guest = guest_at(kernel, number)
         following = guest.next_stopped
-        if guest.context == 0 and guest.end == end and guest.console_chunks == 0:
+        if count == room or not _is_silent(guest):
+            guest.next_stopped, kernel.stopped_head = kernel.stopped_head, number
+            number = following
+            continue
+        buried[count], guest.plain = guest.name, 1
+        count += 1
+        if guest.context == 0:
             _bury_parked(kernel, number)
-        elif guest.end == end and guest.console_chunks == 0 and not guest.paging:
+        else:
             pool.give_back(frames, guest.first_frame, guest.frames)
             if guest.first_frame + guest.frames != low:
                 pool.empty(frames, low, high - low)
                 high = guest.first_frame + guest.frames
             low = guest.first_frame
             _forget(kernel, number)
-        else:
-            guest.next_stopped, kernel.stopped_head = kernel.stopped_head, number
         number = following
     pool.empty(frames, low, high - low)
+    return count
 
 
 @entry

@@ -41,9 +41,9 @@ def _expire(kernel: Any, now: int) -> None:
 
 
 @native
-def _call_for_wanted(kernel: Any) -> bool:
-    """Have Python bring back those who are parked and wanted, many at a time; whether there are any."""
-    if kernel.wanted_head == NOBODY or kernel.waiting:
+def _call_for_python(kernel: Any) -> bool:
+    """Have Python bury who is over, bring back who is parked and wanted, many at a time; whether there are any."""
+    if kernel.stopped_head == NOBODY and (kernel.wanted_head == NOBODY or kernel.waiting):
         return False
     kernel.attention = 1
     return True
@@ -56,13 +56,13 @@ def _poll_now_and_then(kernel: Any, now: int) -> None:
     if moment - kernel.polled >= pause:
         kernel.polled = moment
         streams.poll(kernel)
-        _call_for_wanted(kernel)
+        _call_for_python(kernel)
 
 
 @native
 def _rest(kernel: Any) -> None:
     """Nobody is ready: sleep, or let the virtual clock jump."""
-    if streams.poll(kernel) > 0 or _call_for_wanted(kernel):
+    if streams.poll(kernel) > 0 or _call_for_python(kernel):
         return
     wake, now = min(next_wake(kernel), kernel.asked_by), look(kernel)
     if kernel.virtual and wake != FOREVER:

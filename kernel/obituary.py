@@ -20,7 +20,7 @@ NEWS = 1000  # bad ends that are remembered until somebody asks
 class Obituary:
     """Endings by row of the tables, until the row is another guest's; written by the loop's thread, read by all.
 
-    Of a guest that was only closed with its kernel nothing is kept: its ending is made when somebody asks.
+    Of a guest that left no more than its record nothing is kept: its ending is made when somebody asks.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -34,8 +34,9 @@ class Obituary:
         """How a guest ended; None while it lives."""
         row, record = number & self._tables.mask, self._tables.guests
         ending = self._endings.get(row)
-        if ending is None and record["state"][row] == State.GONE and record["end"][row] == End.CLOSED:
-            return Ending(End.CLOSED, None, None, b"")
+        if ending is None and record["plain"][row] and record["state"][row] == State.GONE:
+            end = End(int(record["end"][row]))
+            return Ending(end, int(record["exit_status"][row]) if end is End.EXITED else None, None, b"")
         return ending
 
     def finish(self) -> None:
@@ -46,15 +47,15 @@ class Obituary:
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def publish(self, over: list[tuple[int, Ending]]) -> None:
-        """Note that these guests are over, and tell who waited for it."""
+    def publish(self, over: list[tuple[int, Ending]], silent: Iterable[int] = ()) -> None:
+        """Note that these guests are over, and others that left no more than their records; tell who waited for it."""
         with self._lock:
             for number, ending in over:
                 self._endings[number & self._tables.mask] = ending
                 if ending.end in BAD:
                     self._news.append(number)
             self._lock.notify_all()
-            numbers = {number for number, _ in over}
+            numbers = {number for number, _ in over}.union(silent)
             finished = [future for pending, future in self._watchers if _without(pending, numbers)]
             self._watchers = [w for w in self._watchers if w[0] and not w[1].cancelled()]
         for future in finished:

@@ -31,6 +31,14 @@ def text_of(tables: Tables, number: int, *, clear: bool) -> bytes:
     return text[: verbs.console_text(tables.address, number, text.ctypes.data, BYTES, clear)].tobytes()
 
 
+def bury_silent(tables: Tables) -> list[int]:
+    """Bury the stopped guests that have left no more than their records; their numbers."""
+    if int(tables.record["stopped_head"][0]) == NOBODY:
+        return []
+    names = np.empty(int(tables.record["count"][0]), np.int64)
+    return names[: life.bury_silent(tables.address, names.ctypes.data, len(names))].tolist()
+
+
 def reap(tables: Tables, births: Births, leave: Callable[[int], str | None]) -> list[tuple[int, Ending]]:
     """Bury every guest that has stopped; between turns only. `leave` is told of its row, and says why one was lost."""
     over: list[tuple[int, Ending]] = []

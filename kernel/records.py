@@ -80,6 +80,7 @@ GUEST = np.dtype(
         ("warming", "u1"),  # it ends at its mark, to be the image of others
         ("visited", "u1"),  # it had a turn since the hand that looks for idle guests came by
         ("queued", "u1"),  # it is in one of the queues of those ready or wanted, dead or alive
+        ("plain", "u1"),  # it is over, and left no more to be told than this record
         ("kept", "<u4"),  # handles that Python has of it, by the spawn
         ("birth", "<i8"),  # host address of the `BIRTH` it came from
         ("fuel", "<i8"),  # instructions left in its life

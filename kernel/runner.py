@@ -166,20 +166,20 @@ class Runner:
 
     def _reap(self) -> None:
         self._drain_pipes()
+        silent = reaper.bury_silent(self.tables)
         over = reaper.reap(self.tables, self.births, self.warehouse.bury)
         for number, _ in over:
             self._pipes.pop(number & self.tables.mask, None)
             if number == GATEWAY:
                 self.outside.close()
-        if over:
-            self.obituary.publish(over)
+        if over or silent:
+            self.obituary.publish(over, silent)
 
     def _end_everything(self) -> None:
         self.outside.close()
         verbs.close_streams(self.tables.address)
         life.stop_all(self.tables.address, End.CLOSED)
         self._drain_pipes()
-        life.bury_silent(self.tables.address, End.CLOSED)
         self._reap()
         self.obituary.finish()
 

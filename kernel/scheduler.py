@@ -60,6 +60,32 @@ def _pop(kernel: Any) -> int:
 
 
 @native
+def _without_dead(kernel: Any, number: int) -> tuple[int, int]:
+    """First and last of those of a queue that are ready."""
+    head = tail = NOBODY
+    while number != NOBODY:
+        following = guest_at(kernel, number).next
+        if guest_at(kernel, number).state != State.READY:
+            guest_at(kernel, number).queued = 0
+        else:
+            guest_at(kernel, number).next = NOBODY
+            if head == NOBODY:
+                head = number
+            else:
+                guest_at(kernel, tail).next = number
+            tail = number
+        number = following
+    return head, tail
+
+
+@native
+def purge(kernel: Any) -> None:
+    """Take those who are over off the queues: their rows are wanted."""
+    kernel.ready_head, kernel.ready_tail = _without_dead(kernel, kernel.ready_head)
+    kernel.urgent_head, kernel.urgent_tail = _without_dead(kernel, kernel.urgent_head)
+
+
+@native
 def pick(kernel: Any) -> int:
     """The guest whose turn it is, now off its queue; NOBODY when none is ready."""
     number = _pop(kernel)
