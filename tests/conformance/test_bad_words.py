@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
-from engines import ENGINES, Call, Outcome, Start, exits, guests
+from engines import ALL, ENGINES, PAGED, Call, Outcome, Start, exits, guests
 
 from denali.isa.definitions.decode import DEFINITIONS, length_of
 from denali.isa.image import TEXT_BASE, Image
@@ -95,16 +95,16 @@ def outcomes(engine: str, image: Image, plan: list[Start]) -> list[Outcome]:
         return [start(one, FUEL) for one in plan]
 
 
-def check(maker: str, seed: int) -> None:
+def check(maker: str, seed: int, engines: Sequence[str] = ENGINES) -> None:
     generator = random.Random(f"{maker} {seed}")
     image = Image.raw(MAKERS[maker](generator), name=f"{maker}-{seed}")
     assert image.entry == TEXT_BASE
     plan = starts(generator, image)
-    first, *others = (outcomes(engine, image, plan) for engine in ENGINES)
-    for engine, other in zip(ENGINES[1:], others, strict=True):
+    first, *others = (outcomes(engine, image, plan) for engine in engines)
+    for engine, other in zip(engines[1:], others, strict=True):
         for number, (mine, theirs) in enumerate(zip(first, other, strict=True)):
             wrong = mine.differences(theirs)
-            assert not wrong, f"{ENGINES[0]} and {engine}, {image.name}, start {number} at {plan[number].pc}:\n{wrong}"
+            assert not wrong, f"{engines[0]} and {engine}, {image.name}, start {number} at {plan[number].pc}:\n{wrong}"
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -113,10 +113,16 @@ def test_every_engine_stops_in_the_same_state(maker: str, seed: int) -> None:
     check(maker, seed)
 
 
+@pytest.mark.parametrize("seed", range(100, 103))
+@pytest.mark.parametrize("maker", MAKERS)
+def test_every_engine_stops_in_that_state_behind_a_tlb_too(maker: str, seed: int) -> None:
+    check(maker, seed, (ENGINES[0], *PAGED))
+
+
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(20))
 @pytest.mark.parametrize("maker", MAKERS)
 def test_every_engine_stops_in_the_same_state_for_many_programs(maker: str, part: int) -> None:
     for seed in range(1000 + 50 * part, 1050 + 50 * part):
-        check(maker, seed)
+        check(maker, seed, ALL)
