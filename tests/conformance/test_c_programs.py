@@ -18,7 +18,7 @@ LEVELS = ("-O0", "-O1", "-O2", "-Os", "-O3")
 STYLE = ("-w", "-ffreestanding", "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=on", "-lgcc")
 SMALL = ("--max-funcs", "4", "--max-block-size", "3", "--max-expr-complexity", "5")
 STACK = 1 << 18
-FUEL = 10**9
+FUEL = 2 * 10**10  # more than qemu executes in that time
 REFERENCE_FUEL = 200_000  # where a program is longer, the reference interpreter is left out
 SECONDS = 5  # for qemu; a program may be endless
 
