@@ -112,9 +112,11 @@ class Image:
             OSError: it cannot be read.
         """
         file = Path(path)
-        if file.stat().st_size > FILE_LIMIT:
-            raise BadImage(f"{file.name}: {file.stat().st_size} bytes; an image has at most {FILE_LIMIT}")
-        return cls.from_elf(file.read_bytes(), file.stem)
+        with file.open("rb") as stream:
+            content = stream.read(FILE_LIMIT + 1)
+        if len(content) > FILE_LIMIT:
+            raise BadImage(f"{file.name}: larger than an image, which has at most {FILE_LIMIT} bytes")
+        return cls.from_elf(content, file.stem)
 
     @classmethod
     def from_elf(cls, content: bytes, name: str) -> Image:
@@ -239,6 +241,9 @@ def _header(content: bytes) -> headers.Header:
         raise BadImage(f"{kind}: link it as a static executable at a fixed address (-static -no-pie)")
     if head.part_size != 56 and head.part_count:
         raise BadImage(f"program headers of {head.part_size} bytes; ELF64 has 56")
+    end = head.sections + head.section_count * head.section_size
+    if head.section_count and end > len(content):
+        raise BadImage(f"truncated: its section headers end at byte {end} of {len(content)}")
     return head
 
 

@@ -25,6 +25,7 @@ from .template import Template
 STACK = 64 << 10  # bytes for stack and heap where neither the image brings its own nor anybody said how much
 LEAST_STACK = 1024
 MOST = 1 << 31  # bytes of private memory
+ENDLESS = 1 << 62  # instructions
 
 Progress = Callable[[int, int], None]
 
@@ -59,8 +60,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("count", "fuel", "turn", "watchdog"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            if not 1 <= getattr(self, name) <= ENDLESS:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 to {ENDLESS}")
         if not 0 <= self.extra <= MOST // FRAME:
             raise ValueError(f"extra is {self.extra}; it must be 0 to {MOST // FRAME} frames")
 

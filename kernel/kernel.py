@@ -34,6 +34,7 @@ from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
 from . import births, life, parking, revocation, verbs
+from .births import ENDLESS
 from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
 from .leases import Lease
@@ -49,7 +50,6 @@ CAPACITY = 1 << 20
 PACKETS = 1 << 18
 CHUNKS = 65536
 TURN = 1_000_000
-ENDLESS = 1 << 62
 TOTALS = (
     "turns",
     "retired",
@@ -192,9 +192,9 @@ class Kernel:
         extra = ALLOWANCE if extra is None else extra
         plan = births.Plan(
             count,
-            fuel or ENDLESS,
-            turn or TURN,
-            watchdog or ENDLESS,
+            ENDLESS if fuel is None else fuel,
+            TURN if turn is None else turn,
+            ENDLESS if watchdog is None else watchdog,
             start=start,
             piped=pipe is not None,
             extra=extra,

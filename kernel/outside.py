@@ -33,7 +33,7 @@ def listener(port: int) -> socket.socket:
         made.listen(BACKLOG)
     except OSError as reason:
         made.close()
-        raise OSError(reason.errno, f"port {port}: {os.strerror(reason.errno or 0)}") from None
+        raise OSError(reason.errno, f"port {port}: {os.strerror(reason.errno or 0)}; choose another") from None
     return made
 
 
@@ -49,6 +49,8 @@ class Outside:
         self._need_gateway()
         if not 0 < guest_port < 65536:
             raise ValueError(f"{guest_port} is no port of a guest")
+        if not 0 <= port < 65536:
+            raise ValueError(f"{port} is no port of the host")
         if len(self._listeners) == DOORS:
             raise ValueError(f"{DOORS} ports are published already")
         made = listener(port)

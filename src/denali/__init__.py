@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from .isa.image import BadImage, Image
     from .kernel.guest import Guest
     from .system import CompileError, Kernel, load
+    from .tlb.frames import Overdrawn
 
-__all__ = ["BadImage", "CompileError", "Guest", "Image", "Kernel", "load"]
+__all__ = ["BadImage", "CompileError", "Guest", "Image", "Kernel", "Overdrawn", "load"]
 
 _HOMES = {
     "BadImage": "isa.image",
@@ -27,6 +28,7 @@ _HOMES = {
     "Guest": "kernel.guest",
     "Image": "isa.image",
     "Kernel": "system",
+    "Overdrawn": "tlb.frames",
     "load": "system",
 }
 

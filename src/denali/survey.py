@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .isa.image import Image
+from .isa.virtual import loopback_of
+from .kernel.guest import Guest
 from .kernel.template import Frozen, NotFrozen, has_mark
 from .system import Kernel, service
 
@@ -48,6 +51,7 @@ class Report:
     requests_per_second: float
     latency_us: Latency
     warmed: bool  # they started from a warmed image
+    addresses: tuple[str, str]  # by which the host reaches the first and the last of them
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -127,7 +131,12 @@ def survey(
         requests_per_second=len(good) / seconds,
         latency_us=Latency(float(p50), float(p99)),
         warmed=frozen is not None,
+        addresses=(_reached_at(guests[0]), _reached_at(guests[-1])),
     )
+
+
+def _reached_at(guest: Guest) -> str:
+    return str(IPv4Address(loopback_of(guest.number)))
 
 
 def _warmed(kernel: Kernel, image: Image, memory: int | None) -> Frozen | None:

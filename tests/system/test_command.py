@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from denali.isa.image import FILE_LIMIT
+from denali.libos.compiler import build
 
 COMMAND = [sys.executable, "-m", "denali"]
 
@@ -84,6 +86,21 @@ def test_a_file_too_large_to_be_an_image_is_not_read(tmp_path: Path) -> None:
     with file.open("wb") as sparse:
         sparse.truncate(FILE_LIMIT + 1)
     assert run("run", file).returncode == 2
+    assert run("run", "/dev/zero").returncode == 2
+
+
+def test_a_directory_is_no_program(tmp_path: Path) -> None:
+    done = run("run", tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"denali-py: {tmp_path}: Is a directory\n")
+
+
+def test_the_half_of_an_image_is_refused(tmp_path: Path) -> None:
+    whole = build(service(tmp_path, "    return 0\n"))
+    half = tmp_path / "half.elf"
+    half.write_bytes(whole[:-1])
+    done = run("run", half)
+    assert done.returncode == 2
+    assert "truncated" in done.stderr
 
 
 def test_a_service_that_cannot_compile_names_file_and_line(tmp_path: Path) -> None:
@@ -113,6 +130,55 @@ def test_spawn_of_a_service_that_does_not_answer_fails(examples: Path) -> None:
     done = run("spawn", examples / "hostile" / "null.py", "--count", "3", "--once", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["failed"] == 3
+
+
+def test_spawn_says_why_guests_do_not_answer_a_few_by_name(examples: Path) -> None:
+    done = run("spawn", examples / "hostile" / "null.py", "--count", "20", "--once")
+    assert done.returncode == 1
+    assert done.stderr.count("load access fault at 0x0") == 5
+    assert "and 15 more were stopped" in done.stderr
+
+
+def test_lines_for_a_pipe_are_not_broken() -> None:
+    done = run("spawn", "--count", "3", "--port", "0", "--duration", "0")
+    assert done.returncode == 0
+    assert not any(line.endswith(" ") for line in done.stdout.splitlines())
+    assert re.search(r"^Now .*curl http://127\.\S+:[1-9]\d*/ .*Ctrl-C ends\)$", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_addresses_that_spawn_names_are_those_of_its_guests() -> None:
+    report = json.loads(run("spawn", "--count", "3", "--port", "0", "--duration", "0", "--json").stdout)
+    first, last = (int(IPv4Address(address)) for address in report["addresses"])
+    assert (last - first, report["port"] > 0) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--port", "-1"], "-1 is not in the range"),
+        (["--port", "70000"], "70000 is not in the range"),
+        (["--duration", "-1"], "-1"),
+        (["--fuel", "9" * 30], "is not in the range"),
+        (["--watchdog", "9" * 30], "is not in the range"),
+        (["--memory", "1T"], "bytes of memory; it takes"),
+        (["--count", "1000000", "--memory", "1G"], "frames asked for"),
+        (["--swap", "/nowhere/swap"], "denali-py: /nowhere/swap: No such file or directory"),
+    ],
+    ids=lambda value: "".join(value)[:20],
+)
+def test_what_spawn_cannot_do_is_one_line_and_status_2(arguments: list[str], reason: str) -> None:
+    done = run("spawn", "--once", *arguments)
+    assert (done.returncode, reason in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_spawned() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("spawn", "--port", str(port))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"denali-py: port {port}: Address already in use" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

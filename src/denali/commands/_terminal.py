@@ -13,7 +13,8 @@ import click
 BAD_INPUT = 2  # exit status: the file given is not a program we can run
 TRAPPED = 70  # exit status: the guest trapped (EX_SOFTWARE of sysexits.h)
 INTERRUPTED = 130  # exit status: Ctrl-C
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+COUNTS = click.IntRange(1, (1 << 62) - 1)  # of instructions
 
 
 class Rejected(click.ClickException):
@@ -35,7 +36,7 @@ class Bytes(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # o
         """Text to bytes."""
         if isinstance(value, int):
             return value
-        digits, unit = str(value).rstrip("BbKkMmGg"), str(value).upper().rstrip("B").lstrip("0123456789")
+        digits, unit = str(value).rstrip("BbKkMmGgTt"), str(value).upper().rstrip("B").lstrip("0123456789")
         if not digits.isdigit() or unit not in _UNITS:
             self.fail(f"{value!r} is no size; write 65536, 64K or 1M", param, ctx)
         return int(digits) * _UNITS[unit]
@@ -44,12 +45,21 @@ class Bytes(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # o
 @contextmanager
 def one_line_errors() -> Generator[None]:
     """Turn what a bad file or an impossible wish causes into `Rejected`."""
-    from .. import BadImage, CompileError
+    from .. import BadImage, CompileError, Overdrawn
 
     try:
         yield
-    except (BadImage, CompileError, ValueError, OSError) as error:
+    except OSError as error:
+        raise Rejected(_without_number(error)) from error
+    except (BadImage, CompileError, Overdrawn, ValueError) as error:
         raise Rejected(str(error)) from error
+
+
+def _without_number(error: OSError) -> str:
+    """What the host said and of which file, without the number it has for it."""
+    if error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 @contextmanager

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from ._terminal import INTERRUPTED, TRAPPED, Bytes, one_line_errors, spinner
+from ._terminal import COUNTS, INTERRUPTED, TRAPPED, Bytes, one_line_errors, spinner
 
 
 @click.command()
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("--memory", type=Bytes(), help="Private memory, e.g. 64K. Default: its data and 64K of stack.")
-@click.option("--fuel", type=click.IntRange(1), help="Instructions it may execute in all. Default: no limit.")
+@click.option("--fuel", type=COUNTS, help="Instructions it may execute in all. Default: no limit.")
 @click.option(
     "--watchdog",
-    type=click.IntRange(1),
+    type=COUNTS,
     help="Stop it when it computes for so many instructions without asking the machine for anything. Default: never.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Let this port of the host lead to port 80 of the guest.")

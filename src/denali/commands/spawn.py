@@ -11,32 +11,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._terminal import Bytes, one_line_errors, spinner
+from ._terminal import COUNTS, Bytes, one_line_errors, spinner
 
 if TYPE_CHECKING:
+    from ..kernel.guest import Guest
     from ..survey import Report
     from ..system import Kernel
 
+TOLD = 5  # guests whose end is told one by one, of those that ended at one time
 NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 
 
 @click.command()
 @click.argument("program", default=NEWCOMER, type=click.Path(path_type=Path))
 @click.option("-n", "--count", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Guests.")
-@click.option("--port", default=8080, show_default=True, help="Port on the host that leads to port 80 of every guest.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port on the host that leads to port 80 of every guest; 0: one that is free.",
+)
 @click.option("--memory", type=Bytes(), help="Private memory of a guest, e.g. 64K. Default: its data and stack.")
-@click.option("--fuel", type=click.IntRange(1), help="Instructions in a guest's life, as for run. Default: no limit.")
+@click.option("--fuel", type=COUNTS, help="Instructions in a guest's life, as for run. Default: no limit.")
 @click.option(
     "--watchdog",
     default=1_000_000_000,
     show_default=True,
-    type=click.IntRange(0),
+    type=click.IntRange(0, COUNTS.max),
     help="Stop a guest that computes for so many instructions without asking the machine for anything; 0: never.",
 )
 @click.option("--resident", type=Bytes(), help="Park idle guests from this much memory on, e.g. 4G. Default: never.")
 @click.option("--swap", type=click.Path(path_type=Path), help="File to be made for parked guests.")
 @click.option("--warm/--cold", default=True, help="Start from the image warmed to its mark (if it has one), or do not.")
-@click.option("--duration", type=float, help="Serve for so many seconds, then end.")
+@click.option("--duration", type=click.FloatRange(0), help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
 def spawn(
@@ -70,6 +78,7 @@ def spawn(
         image = load_all(program, ("gateway", "probe"), say)
         kernel = Kernel(progress=say, resident=resident, swap=swap)
     with kernel, one_line_errors():
+        published = None if once else kernel.publish(port)
         with spinner(f"spawning {count:,} guests") as say:
             report = survey(
                 kernel,
@@ -82,12 +91,10 @@ def spawn(
                 wait=None if resident is None else PATIENCE_S,
                 asked=lambda n: say(f"{n:,} of {count:,} asked"),
             )
-        if once:
-            _show(report, as_json, None)
-        else:
-            kernel.publish(port)
+        _tell_ends(kernel.stopped())
+        _show(report, as_json, published)
+        if published is not None:
             with suppress(KeyboardInterrupt):
-                _show(report, as_json, port)
                 _serve(kernel, duration)
     sys.exit(0 if report.failed == 0 else 1)
 
@@ -96,25 +103,23 @@ def _serve(kernel: Kernel, duration: float | None) -> None:
     """Wait for Ctrl-C, or for `duration` seconds; say what stops meanwhile."""
     deadline = time.monotonic() + (duration if duration is not None else float("inf"))
     while (left := deadline - time.monotonic()) > 0:
-        for guest in kernel.stopped(timeout=min(0.25, left)):
-            click.echo(guest.message or f"guest {guest.number} exited with {guest.exit_status}", err=True)
+        _tell_ends(kernel.stopped(timeout=min(0.25, left)))
+
+
+def _tell_ends(stopped: list[Guest]) -> None:
+    """Say why guests were stopped: of many at one time, the first few."""
+    for guest in stopped[:TOLD]:
+        click.echo(guest.message, err=True)
+    if len(stopped) > TOLD:
+        click.echo(f"and {len(stopped) - TOLD:,} more were stopped", err=True)
 
 
 def _show(report: Report, as_json: bool, port: int | None) -> None:
+    """Print the figures; with the `port` at which guests serve, what to type next."""
     if as_json:
-        click.echo(json.dumps(report.as_dict()))
+        click.echo(json.dumps(report.as_dict() | {"port": port}))
         return
-    from ipaddress import IPv4Address
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from ..isa.virtual import loopback_of
-
-    console = Console()
-    console.print(f"{report.answered:,} of {report.guests:,} answered", highlight=False)
-    table = Table(box=None, show_header=False)
-    table.add_column(justify="right")
+    click.echo(f"{report.answered:,} of {report.guests:,} answered")
     rows = {
         f"{report.first_guest_s:.2f} s": "from the start of this command to the first guest",
         f"{report.spawn_ns_per_guest:,.0f} ns": "to spawn a guest",
@@ -123,9 +128,9 @@ def _show(report: Report, as_json: bool, port: int | None) -> None:
         f"{report.requests_per_second:,.0f}": "requests a second",
         f"{report.latency_us.p50:,.0f} µs, {report.latency_us.p99:,.0f} µs": "latency, median and 99th percentile",
     }
+    width = max(map(len, rows))
     for figure, meaning in rows.items():
-        table.add_row(figure, meaning)
-    console.print(table)
+        click.echo(f"{figure:>{width}}  {meaning}")
     if port is not None:
-        last = IPv4Address(loopback_of(report.guests))
-        console.print(f"\nNow in another terminal:  curl http://{last}:{port}/   (127.1.0.1 to {last}; Ctrl-C ends)")
+        first, last = report.addresses
+        click.echo(f"\nNow in another terminal:  curl http://{last}:{port}/   ({first} to {last}; Ctrl-C ends)")
