@@ -39,6 +39,7 @@ PARTS = (
     Part("Ending, of a guest", "kernel/guest.py", "Ending"),
     Part("denali.Image", "isa/image.py", "Image"),
     Part("denali.BadImage", "isa/image.py", "BadImage"),
+    Part("denali.Overdrawn", "tlb/frames.py", "Overdrawn"),
     Part("denali.CompileError", "libos/compiler/errors.py", "CompileError"),
     Part("denali.libos.machine", "libos/machine.py"),
     Part("denali.libos.net.http", "libos/net/http.py"),

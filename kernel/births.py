@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def private_size(image: Image, memory: int | None) -> int:
     """
     least = image.least + (0 if image.registers else LEAST_STACK)
     usual = image.footprint + (0 if image.registers else STACK)
-    wanted = usual if memory is None else memory
+    wanted = usual if memory is None else index(memory)
     if not least <= wanted <= MOST:
         raise ValueError(f"{image.name}: {wanted} bytes of memory; it takes {least} to {MOST}")
     return flat.private_size_of(flat.frames_for(wanted))

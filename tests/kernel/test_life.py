@@ -113,6 +113,15 @@ def test_senseless_arguments_are_refused(kernel: Kernel, options: dict[str, int]
         kernel.spawn(program(SLEEPER), **options)  # type: ignore[arg-type]
 
 
+def test_no_fuel_is_not_endless_fuel_and_half_a_byte_no_size(kernel: Kernel) -> None:
+    for name in ("fuel", "turn", "watchdog"):
+        with pytest.raises(ValueError, match=f"{name} is 0; it must be 1 to "):
+            kernel.spawn(program(SPIN), **{name: 0})
+    with pytest.raises(TypeError):
+        kernel.spawn(program(SPIN), memory=65536.5)  # type: ignore[arg-type]
+    assert kernel.guests() == []
+
+
 def test_memory_is_what_was_asked_for_and_its_end_is_the_end(kernel: Kernel) -> None:
     source = "_start: ld a0, 16(tp)\n ld a1, 24(tp)\n add a0, a0, a1\n ld a2, -8(a0)\n ld a2, -7(a0)"
     guest = run(kernel, source, memory=100_000)
