@@ -116,7 +116,7 @@ def test_senseless_arguments_are_refused(kernel: Kernel, options: dict[str, int]
 def test_no_fuel_is_not_endless_fuel_and_half_a_byte_no_size(kernel: Kernel) -> None:
     for name in ("fuel", "turn", "watchdog"):
         with pytest.raises(ValueError, match=f"{name} is 0; it must be 1 to "):
-            kernel.spawn(program(SPIN), **{name: 0})
+            kernel.spawn(program(SPIN), **{name: 0})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         kernel.spawn(program(SPIN), memory=65536.5)  # type: ignore[arg-type]
     assert kernel.guests() == []
