@@ -7,10 +7,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +74,29 @@ def compile_apart(file: Path, module: str, say: Progress) -> tuple[bytes, list[s
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         with tempfile.TemporaryFile() as complaints:
             worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True)
-            sources = listen(worker, file, say)
-            status = worker.wait(LIMIT_S)
+            with limited(worker, LIMIT_S):
+                sources = listen(worker, file, say)
+                status = worker.wait()
             complaints.seek(0)
             if status or sources is None:
                 raise CompileError(str(file), 0, died(status, complaints.read().decode(errors="replace")))
         return output.read_bytes(), sources
+
+
+@contextmanager
+def limited(worker: subprocess.Popen[str], seconds: float) -> Generator[None]:
+    """End a process that takes longer, or whose answer is not waited for any more."""
+    timer = threading.Timer(seconds, worker.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except BaseException:
+        worker.kill()
+        worker.wait()
+        raise
+    finally:
+        timer.cancel()
 
 
 def listen(worker: subprocess.Popen[str], file: Path, say: Progress) -> list[str] | None:
@@ -100,6 +120,8 @@ def listen(worker: subprocess.Popen[str], file: Path, say: Progress) -> list[str
 
 def died(status: int, complaints: str) -> str:
     """What to say of a worker that ended without a word."""
+    if status == -signal.SIGKILL:
+        return f"the compiler was killed; it has {LIMIT_S} s, import of the service included"
     last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
     return f"the compiler ended with status {status}: {last[0]}"
 

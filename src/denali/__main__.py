@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -52,14 +55,31 @@ def cli() -> None:
     """
 
 
+def _end_helpers() -> None:
+    """End the processes that compile for us: who waits for them would keep us here."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                os.kill(int(child), signal.SIGTERM)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """Ctrl-C."""
+    _end_helpers()
+    raise KeyboardInterrupt
+
+
 def _terminated(number: int, frame: object) -> None:
     """End as Ctrl-C does, by leaving every `with` block."""
+    _end_helpers()
     sys.exit(128 + number)
 
 
 def main() -> None:
     """Entry point; Ctrl-C ends with status 130 and SIGTERM with 143, guests and sockets closed."""
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's `&` has it ignored
+        signal.signal(signal.SIGINT, _interrupted)
     try:
         cli(prog_name="denali-py", standalone_mode=False)
     except click.ClickException as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sysconfig
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from denali import CompileError
 from denali.isa.image import Image
 from denali.libos.compiler import build, worker
 
@@ -120,3 +122,10 @@ def test_other_tools_read_the_image(service: Path, tmp_path: Path) -> None:
 def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no service at"):
         build(tmp_path / "nothing.py")
+
+
+def test_a_service_whose_import_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("denali.libos.compiler.build"), "LIMIT_S", 2)
+    service = write(tmp_path, "import time\n\ntime.sleep(1000)\n\n\ndef main() -> int:\n    return 0\n")
+    with pytest.raises(CompileError, match="was killed; it has 2 s"):
+        build(service)

@@ -201,6 +201,24 @@ def test_spawn_serves_until_it_is_told_to_stop(number: signal.Signals, status: i
     assert _nobody_listens(port)
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_compiler_that_never_ends_ends_with_us(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    file = tmp_path / "service.py"
+    file.write_text("import time\n\ntime.sleep(1000)\n\n\ndef main() -> int:\n    return 0\n")
+    (tmp_path / "scratch").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    command = [*COMMAND, "run", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, start_new_session=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == b"compiling service.py\n"
+        time.sleep(0.5)
+        running.send_signal(number)
+        assert running.wait(20) == status
+        with pytest.raises(ProcessLookupError):
+            os.killpg(running.pid, 0)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def _nobody_listens(port: int) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
