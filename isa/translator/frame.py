@@ -16,7 +16,7 @@ from .emit import Body, Value, field_offset, space_field
 from .fuel import fuel_of
 from .liveness import Calls, Effects, effects_of
 from .loops import STACK
-from .nans import Nan, States, states_at_entry
+from .nans import CANONICAL, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .units import Block, Function, Located
 from .values import Known
@@ -166,6 +166,9 @@ class Frame:
         """Never a signalling NaN, so that the comparison raises nothing and LLVM may move or drop it."""
         body = self.body
         number = body.value(f"bitcast i64 {bits} to double")
+        if not body.plain_floats:
+            chosen = body.value(f"call double @{CANONICAL}(double {number})")
+            return body.value(f"bitcast double {chosen} to i64")
         nan = body.value(f"fcmp uno double {number}, {number}")
         chosen = body.value(f"select i1 {nan}, double 0x{CANONICAL_NAN[64]:016X}, double {number}")
         return body.value(f"bitcast double {chosen} to i64")

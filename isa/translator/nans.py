@@ -14,6 +14,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+from ..definitions.machine import CANONICAL_NAN
 from ..definitions.record import ALL_ONES, Op, Step
 from .liveness import FLOAT, Effects
 from .units import Block, Function, Located
@@ -29,6 +30,26 @@ class Nan(enum.IntEnum):
     RAW = 1
     EXACT = 2
 
+
+CANONICAL = "denali_canonical"
+CANONICAL_BY_CHOICE = f"""define internal double @{CANONICAL}(double %number) alwaysinline #0 {{
+  %nan = fcmp uno double %number, %number
+  %chosen = select i1 %nan, double 0x{CANONICAL_NAN[64]:016X}, double %number
+  ret double %chosen
+}}
+"""
+TABLED = "<2 x double> @llvm.x86.avx512.mask.fixupimm.sd"
+# One instruction of AVX-512: by the table, what was there before where the number is a NaN, else the number.
+CANONICAL_BY_TABLE = f"""define internal double @{CANONICAL}(double %number) alwaysinline #0 {{
+  %numbers = insertelement <2 x double> poison, double %number, i64 0
+  %nans = insertelement <2 x double> poison, double 0x{CANONICAL_NAN[64]:016X}, i64 0
+  %both = call {TABLED}(<2 x double> %nans, <2 x double> %numbers, <2 x i64> <i64 {0x11111100}, i64 0>,
+    i32 0, i8 -1, i32 4)
+  %chosen = extractelement <2 x double> %both, i64 0
+  ret double %chosen
+}}
+declare {TABLED}(<2 x double>, <2 x double>, <2 x i64>, i32, i8, i32)
+"""
 
 States = dict[int, Nan]  # by register; EXACT where it is missing
 
