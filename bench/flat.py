@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,7 @@ class Denali:
             self.turn = max(int(guest.metrics()["retired"] / seconds * TURN), 1000)
             return Sample(seconds, guest.exit_status)
 
-        self.kernel.prepare(image, memory=memory)
-        _warm_up(run)
+        _warm_up(run, lambda: self.kernel.prepare(image, memory=memory))
         return run
 
     def _image(self, name: str, amount: int, folder: Path) -> Image:
@@ -124,10 +124,13 @@ class Denali:
         self.kernel.close()
 
 
-def _warm_up(run: Run) -> None:
+def _warm_up(run: Run, settle: Callable[[], None]) -> None:
+    """Run until nothing is translated any more (`settle` waits for what is under way) and no call gets faster."""
+    settle()
     begin = better = time.monotonic()
-    best = run().seconds
+    best = float("inf")
     while time.monotonic() - better < QUIET and time.monotonic() - begin < PATIENCE:
         seconds = run().seconds
+        settle()
         if seconds < 0.97 * best:
             best, better = seconds, time.monotonic()

@@ -75,14 +75,14 @@ class Bench:
         self.image = assemble(SOURCE, name="tlb").image()
         self.misses = 0.0
 
-    def _memory(self, pages: int) -> int:
-        return self.image.footprint + 4096 * (pages + 2) + 65536
+    def memory(self, values: dict[str, int]) -> int:
+        """Bytes of private memory of a guest with these words in its data."""
+        return self.image.footprint + 4096 * (2 + (0 if values.get("where") else values["pages"])) + 65536
 
     def run(self, **values: int) -> float:
         """CPU seconds of one guest with these words in its data."""
-        pages = values["pages"]
-        memory = self._memory(0 if values.get("where") else pages)
-        (guest,) = self.kernel.spawn(self.image, memory=memory, turn=10_000_000, extra=pages + 64, start=False)
+        memory, extra = self.memory(values), values["pages"] + 64
+        (guest,) = self.kernel.spawn(self.image, memory=memory, turn=10_000_000, extra=extra, start=False)
         words = b"".join(values.get(name, 0).to_bytes(8, "little") for name in NAMES)
         guest.write_memory(self.image.object("entries").start, words)
         seconds = self._time(guest)
@@ -111,28 +111,27 @@ class Bench:
     def best(self, count: int, **values: int) -> float:
         """ns for one of `count` operations of a round; as many rounds as the caller says, after some to get warm."""
         rounds = values.pop("rounds")
-        _settle(lambda: self.run(rounds=rounds, **values))
+        self._settle(lambda: self.run(rounds=rounds, **values), memory=self.memory(values))
         many = min(self.run(rounds=rounds, **values) for _ in range(self.rounds))
         misses = self.misses
         one = min(self.run(rounds=1, **values) for _ in range(self.rounds))
         self.misses = (misses - self.misses) / count / (rounds - 1)
         return max(many - one, 0.0) / count / (rounds - 1) * 1e9
 
+    def _settle(self, run: Callable[[], float], memory: int) -> None:
+        """Run until nothing is translated any more and no run is faster than those before."""
+        best, since = float("inf"), 0
+        while since < WARM:
+            seconds = run()
+            self.kernel.prepare(self.image, memory=memory)
+            since = 0 if seconds < 0.97 * best else since + 1
+            best = min(best, seconds)
+
     def touch(self, entries: int, pages: int, where: int, *, misses: bool = False) -> float:
         """ns for an access to one of so many pages."""
         touched = max(pages * 63 // 64, 1)
         rounds = max((MISSES if misses else HITS) // touched, 2)
         return self.best(touched, entries=entries, pages=pages, touched=touched, rounds=rounds, where=where)
-
-
-def _settle(run: Callable[[], float]) -> None:
-    """Run until it gets no faster: by then the code that is hot has been translated."""
-    best, since = run(), 0
-    while since < WARM:
-        seconds = run()
-        since = 0 if seconds < 0.97 * best else since + 1
-        best = min(best, seconds)
-        time.sleep(0.05)
 
 
 def measure(*, rounds: int = 5, progress: Progress = lambda _: None) -> Results:

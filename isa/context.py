@@ -25,11 +25,14 @@ CONTEXT = np.dtype(
         ("guest", "<u4"),  # number of this guest
         ("fcsr", "<u4"),
         ("tlb", "<u8"),  # host address of the guest's `TLB` while its virtual MMU is on, else zero
+        ("home_start", "<u8"),  # ... and then guest addresses [start, start + room + HOME_SLACK): private memory at its
+        ("home_room", "<u8"),  # ... own place that can be read and written: wired, or bound so; the registers at least
         ("x", "<u8", 32),  # x[0] stays zero
         ("f", "<u8", 32),
     ],
     align=True,
 )
+HOME_SLACK = 127  # so that one comparison with the room does for all accesses of up to 128 bytes
 assert CONTEXT.itemsize <= 650
 assert CONTEXT.itemsize % 8 == 0
 
@@ -39,11 +42,11 @@ TLB = np.dtype(
         ("mask", "<u8"),  # entries - 1; their number is a power of two, at least two
         ("wired_start", "<u8"),  # guest addresses [start, start + size) of private memory that need no entry and stay
         ("wired_size", "<u8"),  # ... what they are without the virtual MMU: readable, writable, executable
-        ("window_start", "<u8"),  # guest addresses [start, start + size), all of them wired or bound for reading and
-        ("window_size", "<u8"),  # ... writing, and all at this addend: one check for many pages
+        ("window_start", "<u8"),  # guest addresses [start, start + size), all of them bound for reading and writing at
+        ("window_size", "<u8"),  # ... this addend: one check for loops over many pages
         ("window_addend", "<u8"),
-        ("misses", "<u8"),  # counted by the kernel
-        ("changes", "<u8"),  # ... entries written or dropped
+        ("window_worth", "<u8"),  # pages bound beside it before another window is begun
+        ("context", "<u8"),  # host address of the guest's `CONTEXT`
     ],
     align=True,
 )

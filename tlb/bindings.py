@@ -101,7 +101,7 @@ def turn_on(pool: Any, context: int, space: Any, guest: int, count: int, start: 
     account.tlb, account.tlb_frames = pool.base + first * FRAME, frames
     account.flat = context + CONTEXT_SIZE - space.private_start
     tlb = entries.tlb_at(account.tlb)
-    tlb.mask, tlb.wired_start, tlb.wired_size = count - 1, start, size
+    tlb.mask, tlb.wired_start, tlb.wired_size, tlb.context = count - 1, start, size, context
     for index in range(count):
         entry = entries.entry_at(account.tlb, index)
         entry.read = entry.write = entry.execute = entries.NONE

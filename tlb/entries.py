@@ -4,16 +4,18 @@
 The TLB lies in frames that no guest can name. Each entry that leads to a frame with a name is counted with that frame,
 so that giving a frame up need not search TLBs that have no entry for it.
 
-The header's window is a shortcut for translated code: addresses that can all be read and written at one addend. It
-begins as the wired memory, grows with entries that continue it, and shrinks back when one of these goes.
+Two shortcuts for translated code are kept here: addresses that can all be read and written at one addend. The `home`
+in CONTEXT begins as the wired memory, grows with pages of private memory bound next to it at their own place, and is
+cut where one of these goes. The window in the header is the latest long run of other pages.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from denali.isa.context import ENTRY, TLB
+from denali.isa.context import ENTRY, HOME_SLACK, TLB
 
+from .flat import REGISTERS_SIZE, context_at, registers_address, space_at
 from .frames import FRAME
 from .native import carray, native, numbers_at, pointer_to, signed
 from .rights import EXECUTE, READ, WRITE
@@ -63,21 +65,73 @@ def _count(pool: Any, entry: Any, difference: int) -> None:
 
 
 @native
-def wire(account: Any) -> None:
-    """Let the window be the wired memory and no more."""
+def _wired_start(account: Any) -> int:
+    """Where the memory begins that home never loses."""
     tlb = tlb_at(account.tlb)
-    tlb.window_start, tlb.window_size, tlb.window_addend = tlb.wired_start, tlb.wired_size, account.flat
+    if tlb.wired_size > REGISTERS_SIZE:
+        return tlb.wired_start
+    return registers_address(tlb.context, space_at(context_at(tlb.context).space)) - account.flat
 
 
 @native
-def _grow(tlb: Any, page: int, addend: int) -> None:
-    """Let the window have a page that can be read and written, if it continues it."""
-    if tlb.window_size == 0:
-        tlb.window_start, tlb.window_size, tlb.window_addend = page, FRAME, addend
+def wire(account: Any) -> None:
+    """Let home be the wired memory, or the registers page where that is little, and the window nothing."""
+    tlb = tlb_at(account.tlb)
+    context, size = context_at(tlb.context), max(tlb.wired_size, REGISTERS_SIZE)
+    context.home_start, context.home_room = _wired_start(account), size - HOME_SLACK
+    tlb.window_size = tlb.window_worth = 0
+
+
+@native
+def _grow_home(account: Any, page: int, size: int) -> bool:
+    """Let home have pages at their own place; False when they do not continue it."""
+    context = context_at(tlb_at(account.tlb).context)
+    below = page + size == context.home_start
+    if not below and page != context.home_start + context.home_room + HOME_SLACK:
+        return False
+    context.home_start = page if below else context.home_start
+    context.home_room += size
+    return True
+
+
+@native
+def _grow(account: Any, page: int, addend: int) -> None:
+    """Let home or the window have a page that can be read and written, if it continues one of them.
+
+    A page that continues neither costs the window some of its worth; one without any makes place for a new one.
+    """
+    tlb = tlb_at(account.tlb)
+    if addend == account.flat and _grow_home(account, page, FRAME):
+        pass
     elif addend == tlb.window_addend and page == tlb.window_start + tlb.window_size:
-        tlb.window_size += FRAME
+        tlb.window_size, tlb.window_worth = tlb.window_size + FRAME, tlb.window_worth + 1
     elif addend == tlb.window_addend and page + FRAME == tlb.window_start:
-        tlb.window_start, tlb.window_size = page, tlb.window_size + FRAME
+        tlb.window_start, tlb.window_size, tlb.window_worth = page, tlb.window_size + FRAME, tlb.window_worth + 1
+    elif tlb.window_worth > 0:
+        tlb.window_worth -= 1
+    else:
+        tlb.window_start, tlb.window_size, tlb.window_addend, tlb.window_worth = page, FRAME, addend, 1
+    own_place = tlb.window_size > 0 and tlb.window_addend == account.flat
+    if own_place and _grow_home(account, tlb.window_start, tlb.window_size):
+        tlb.window_size = tlb.window_worth = 0
+
+
+@native
+def _shrink(account: Any, page: int) -> None:
+    """Cut home and the window before a page that they may have goes; the window keeps its longer part."""
+    tlb = tlb_at(account.tlb)
+    context = context_at(tlb.context)
+    distance = page - context.home_start
+    if 0 <= distance < context.home_room + HOME_SLACK:
+        if page >= _wired_start(account):
+            context.home_room = distance - HOME_SLACK
+        else:
+            context.home_start, context.home_room = page + FRAME, context.home_room - distance - FRAME
+    before = page - tlb.window_start
+    behind = tlb.window_size - before - FRAME
+    if before >= 0 and behind >= 0:
+        tlb.window_start = tlb.window_start if before >= behind else page + FRAME
+        tlb.window_size = max(before, behind)
 
 
 @native
@@ -88,10 +142,7 @@ def clear(pool: Any, account: Any, entry: Any) -> None:
         return
     _count(pool, entry, -1)
     entry.read = entry.write = entry.execute = NONE
-    tlb = tlb_at(account.tlb)
-    tlb.changes += 1
-    if 0 <= page - tlb.window_start < tlb.window_size:
-        wire(account)
+    _shrink(account, page)
 
 
 @native
@@ -104,10 +155,8 @@ def write(pool: Any, account: Any, page: int, rights: int, host: int) -> None:
     entry.write = page if rights & WRITE else NONE
     entry.execute = page if rights & EXECUTE else NONE
     _count(pool, entry, 1)
-    tlb = tlb_at(account.tlb)
-    tlb.changes += 1
     if rights & WRITE:
-        _grow(tlb, page, entry.addend)
+        _grow(account, page, entry.addend)
 
 
 @native

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from denali.isa.context import ENTRY, TLB
+from denali.isa.context import CONTEXT, ENTRY, HOME_SLACK, SPACE, TLB
+from denali.isa.virtual import REGISTERS
 
 from .frames import FRAME
 
@@ -83,7 +85,7 @@ def check_bindings(frames: Frames) -> None:
         entries = frames.memory[at + TLB.itemsize :][: count * ENTRY.itemsize].view(ENTRY)
         for index, entry in enumerate(entries):
             _check_entry(frames, guest, index, entry, bound)
-        _check_window(header, entries)
+        _check_shortcuts(frames, guest, header, entries)
     assert (bound == frames.bound).all(), "a frame's count of TLB entries is wrong"
 
 
@@ -108,12 +110,23 @@ def _check_entry(frames: Frames, guest: int, index: int, entry: Any, bound: Any)
         assert not frames.holds[last], f"guest {guest} has bound a frame askew"
 
 
-def _check_window(header: Any, entries: Any) -> None:
-    """Every page of the window is wired, or bound for writing at the window's addend."""
-    start, size = int(header["window_start"]), int(header["window_size"])
-    wired = range(int(header["wired_start"]), int(header["wired_start"]) + int(header["wired_size"]))
+def _check_shortcuts(frames: Frames, guest: int, header: Any, entries: Any) -> None:
+    """Home is private memory at its own place, wired or bound so for writing; so is the window, at its addend."""
+    at = int(header["context"]) - int(frames.record["base"][0])
+    context, flat = frames.memory[at : at + CONTEXT.itemsize].view(CONTEXT)[0], int(frames.accounts["flat"][guest])
+    assert int(frames.holder[at // FRAME]) == guest + 1, f"guest {guest} has the home of another"
+    wired = (int(header["wired_start"]), int(header["wired_size"]))
+    space = (ctypes.c_uint8 * SPACE.itemsize).from_address(int(context["space"]))
+    registers = (int(np.frombuffer(space, SPACE)[0]["registers"]), REGISTERS.itemsize)
+    home, size = int(context["home_start"]), int(context["home_room"]) + HOME_SLACK
+    _check_run(entries, home, size, flat, [wired, registers])
+    _check_run(entries, int(header["window_start"]), int(header["window_size"]), int(header["window_addend"]), [])
+
+
+def _check_run(entries: Any, start: int, size: int, addend: int, always: list[tuple[int, int]]) -> None:
+    """Every page of a shortcut is bound for writing at its addend, or is in memory that needs no entry."""
     written = {int(e["write"]): int(e["addend"]) for e in entries}
     for page in range(start & ~(FRAME - 1), start + size, FRAME):
-        low, high = max(page, start), min(page + FRAME, start + size) - 1
-        if not (low in wired and high in wired):
-            assert written.get(page) == int(header["window_addend"]), f"the window covers unbound page {page:#x}"
+        low, high = max(page, start), min(page + FRAME, start + size)
+        if not any(first <= low and high <= first + length for first, length in always):
+            assert written.get(page) == addend & int(_NONE), f"a shortcut covers the unbound page {page:#x}"

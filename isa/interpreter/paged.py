@@ -1,8 +1,8 @@
 """The virtual MMU in native code: what finds a page without an entry at hand, and accesses that cross pages.
 
-A host address is a guest address plus an addend. The addend of `span` bytes is found in this order: the window, the
-entry of the page, the image's read-only bytes, wired memory, the registers page. The order cannot be observed, as
-the kernel binds no page that one of the others overlaps.
+A host address is a guest address plus an addend. The addend of `span` bytes is found in this order: the entry of the
+page, the image's read-only bytes, wired memory, the registers page. The order cannot be observed, as the kernel binds
+no page that one of the others overlaps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from denali.isa.virtual import REGISTERS
 NOWHERE = 1  # no addend: those are even, as every frame and every page begins at an even address
 RIGHTS = {Cause.MISS_READ: "read", Cause.MISS_WRITE: "write", Cause.MISS_EXECUTE: "execute"}
 MISSES = {Cause.LOAD: Cause.MISS_READ, Cause.STORE: Cause.MISS_WRITE}
-FIND = "preserve_mostcc i64 @denali_find(ptr, i64, i64, i64)"
+FIND = "preserve_allcc i64 @denali_find(ptr, i64, i64, i64)"
 GATHER = "i1 @denali_gather(ptr, i64, i64, ptr)"
 SCATTER = "i1 @denali_scatter(ptr, i64, i64, ptr)"
 PAGE_BITS = PAGE.bit_length() - 1
@@ -87,9 +87,6 @@ def _find(body: Body) -> str:
     body.label("entry")
     finder = _Finder(body)
     tlb = body.value(f"load ptr, ptr {context_field(body, '%ctx', 'tlb')}")
-    data = body.value(f"icmp ne i64 %right, {right_offset(Cause.MISS_EXECUTE)}")
-    start, size, addend = (tlb_field(body, tlb, f"window_{name}") for name in ("start", "size", "addend"))
-    finder.region(start, size, addend, data)
     mask = body.value(f"shl i64 {tlb_field(body, tlb, 'mask')}, {ENTRY_BITS}")
     entry = entry_of(body, tlb, mask, "%address")
     last = body.value(f"add i64 %address, {body.value('sub i64 %span, 1')}")
@@ -104,7 +101,7 @@ def _find(body: Body) -> str:
     body.line(
         f"ret i64 {body.value('phi i64 ' + ', '.join(f'[ {value}, %{block} ]' for value, block in finder.answers))}"
     )
-    return "define preserve_mostcc i64 @denali_find(ptr %ctx, i64 %address, i64 %span, i64 %right) #0 noinline {"
+    return "define preserve_allcc i64 @denali_find(ptr %ctx, i64 %address, i64 %span, i64 %right) #0 noinline {"
 
 
 def _find_unbound(finder: _Finder, tlb: Value) -> None:

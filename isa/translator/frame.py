@@ -73,7 +73,7 @@ class TaggedBody(Body):
 
     def call(self, declaration: str, arguments: str, attributes: str = "") -> Value:
         """Call what is declared."""
-        if "@denali_" not in declaration or declaration.startswith("preserve_mostcc"):
+        if "@denali_" not in declaration or declaration.startswith("preserve_"):
             return super().call(declaration, arguments, attributes)
         self.declared.add(declaration)
         text = f"call x86_regcallcc {declaration[: declaration.index('(')]}({arguments})"

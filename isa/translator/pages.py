@@ -2,9 +2,11 @@
 
 A group is looked up once, by three comparisons of which usually the first holds:
 
-    (base + lowest - window_start)  <u  window_size - span + 1, saturating     then the window's addend
-    (base + highest - 1) & -4096  ==  tag of the entry for base + lowest       then the entry's addend
-    (base + lowest - ro_start)  <u  ro_size - span + 1                         then the read-only bytes', for loads
+    (base + lowest - home_start)  <u  home_room                             then it is where flat memory would be
+    (base + lowest - ro_start)  <u  ro_size - span + 1                      then the read-only bytes', for loads
+    (base + highest - 1) & -4096  ==  tag of the entry for base + lowest    then the entry's addend
+
+Spans above `HOME_SLACK` + 1 take from the room what they have more, saturating.
 
 The entry's comparison also says that the group crosses no page: the next page has another entry, as there are two at
 least. A group that none of them covers is looked up access by access, by `denali_find`; what that does not know leaves
@@ -14,7 +16,7 @@ only within one block.
 
 from __future__ import annotations
 
-from ..context import CONTEXT, ENTRY, TLB
+from ..context import CONTEXT, ENTRY, HOME_SLACK, TLB
 from ..definitions.record import Cause
 from ..image import PAGE
 from ..interpreter.paged import ENTRY_BITS, NOWHERE, PAGE_BITS, find, right_offset
@@ -47,13 +49,22 @@ class PagedMemory:
         self.deltas = {}  # by group: the addend as a ptr, or `NONE`
 
     def home(self, address: Value) -> Home:
-        """The window."""
-        start, size, addend = (
-            self._field("window_start"),
-            self._field("window_size"),
-            self._field("window_addend", "ptr"),
-        )
-        return Home(start, size, self._at(addend, address))
+        """Memory at its own place, or the window."""
+        body, names = self.body, ("start", "size", "addend")
+        start, room = self._context("home_start"), self._context("home_room")
+        near = body.value(f"icmp ult i64 {body.value(f'sub i64 {address}, {start}')}, {room}")
+        far = [self._field(f"window_{name}", "ptr" if name == "addend" else "i64") for name in names]
+        pairs = zip(("i64", "i64", "ptr"), (start, room, self._own_place()), far, strict=True)
+        chosen = [body.value(f"select i1 {near}, {kind} {a}, {kind} {b}") for kind, a, b in pairs]
+        return Home(chosen[0], chosen[1], self._at(chosen[2], address))
+
+    def _own_place(self) -> Value:
+        """The addend of private memory at its own place, as a ptr."""
+        return self._at("%ctx", str(self.layout.displacement))
+
+    def _context(self, name: str) -> Value:
+        """What CONTEXT says of the guest's bindings."""
+        return self.body.value(f"load i64, ptr {self._at('%ctx', str(field_offset(CONTEXT, name)))}{TLB_TAG}")
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load."""
@@ -108,11 +119,10 @@ class PagedMemory:
         body = self.body
         low = self._moved(address, group.low - signed(access.address.distance))
         done, ways = body.name("looked_up"), list[tuple[Value, str]]()
-        self._try_window(low, group, done, ways)
-        if group.span <= PAGE:
-            self._try_entry(low, group, done, ways)
+        self._try_home(low, group, done, ways)
         if not group.private:
             self._try_read_only(low, group, done, ways)
+        self._try_entry(low, group, done, ways)
         ways.append(self._find(address, access) if group.count == 1 else (NONE, body.block))
         body.line(f"br label %{done}")
         body.label(done)
@@ -132,12 +142,12 @@ class PagedMemory:
         self.body.branch(when, done, other, likely=likely or None)
         self.body.label(other)
 
-    def _try_window(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
-        body = self.body
-        size, addend = self._field("window_size"), self._field("window_addend", "ptr")
-        offset = body.value(f"sub i64 {low}, {self._field('window_start')}")
-        limit = body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {size}, i64 {group.span - 1}")
-        self._try(addend, body.value(f"icmp ult i64 {offset}, {limit}"), done, ways, likely=True)
+    def _try_home(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
+        body, place = self.body, self._own_place()
+        offset, room = body.value(f"sub i64 {low}, {self._context('home_start')}"), self._context("home_room")
+        if group.span > HOME_SLACK + 1:
+            room = body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {room}, i64 {group.span - HOME_SLACK - 1}")
+        self._try(place, body.value(f"icmp ult i64 {offset}, {room}"), done, ways, likely=True)
 
     def _try_entry(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
         body = self.body

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..context import Mode
 from ..definitions.record import Op, Step
 from .accesses import Accesses
 from .bounds import Access, Group, accesses
@@ -157,8 +156,7 @@ class Strides(Accesses):
     def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, Known] | None = None) -> None:
         """See `Frame`."""
         super().__init__(layout, function, entry, assumed)
-        flat = layout.mode is Mode.FLAT and not self.registers.resident
-        blocks = self.blocks if flat else []
+        blocks = [] if self.registers.resident else self.blocks
         self.strides = {block.pc: found for block in blocks if (found := stride_of(block))}
 
     def label_of(self, pc: int) -> str:

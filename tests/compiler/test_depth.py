@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from engines import Call, run
 
-from denali.isa.context import Status
+from denali.isa.context import CONTEXT, Status
 from denali.isa.image import Image
 from denali.isa.virtual import REGISTERS, Service
 from denali.kernel import births
@@ -75,7 +75,7 @@ def test_the_stack_ends_where_private_memory_begins(deep: Image) -> None:
 def test_what_is_small_lies_next_to_the_stack_and_what_is_large_at_the_end(deep: Image) -> None:
     begun, small, large = (deep.object(f"service.{name}").start for name in ("begun", "small", "large"))
     assert deep.registers + REGISTERS.itemsize <= begun < small < large
-    assert small + 8 <= deep.private_start + 4096 - 600
+    assert small + 8 <= deep.private_start + 4096 - CONTEXT.itemsize
     assert deep.data[begun - deep.private_start :][:8] == bytes([5, 0, 0, 0, 0, 0, 0, 0])
 
 

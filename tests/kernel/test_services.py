@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from denali.isa.context import CONTEXT
 from denali.isa.virtual import Service
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End
@@ -51,7 +52,7 @@ def joined(high: int, low: int) -> int:
 
 def edges() -> st.SearchStrategy[int]:
     """Numbers at and around the edges of everything, and any others."""
-    size = 4096 * 3 - 600
+    size = 4096 * 3 - CONTEXT.itemsize
     marks = [0, IMAGE.ro_start, IMAGE.ro_end, IMAGE.private_start, IMAGE.private_start + size, 1 << 31, 1 << 63, WORD]
     near = st.builds(moved, st.sampled_from(marks), st.integers(-1600, 1600))
     halves = st.builds(joined, st.integers(0, 1600), near)

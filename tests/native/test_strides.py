@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from engines import Start, guests
+from paging import MEMORIES
 from test_units import twins_of
 from twins import SIZE, random_float
 
 from denali.isa.context import Mode, Status
 from denali.isa.definitions.record import ALL_ONES
+from denali.isa.image import PAGE, Image
 from denali.isa.runtime.engine import Engine
 from denali.isa.tools.assembler import assemble
 from denali.isa.translator.translate import Translation
@@ -87,8 +90,35 @@ def test_such_loops_have_copies() -> None:
     assert sum("\ncopy_" in text for text in texts) >= 5
 
 
-def test_no_loop_has_a_copy_where_addresses_are_looked_up() -> None:
-    """A copy takes memory as flat, which it is not for a guest whose virtual MMU is on."""
-    images = [assemble(loop(random.Random(seed))).image() for seed in range(12)]
-    texts = [Translation(image, SIZE, Mode.PAGED).module([image.entry])[0] for image in images]
-    assert not any("\ncopy_" in text for text in texts)
+PAGES = 6 * PAGE + 1000
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_loop_in_even_strides_ends_and_stops_alike_behind_a_tlb(memory: str, seed: int) -> None:
+    """Its memory is partly at its own place, partly in the window, partly neither; and it crosses between them."""
+    source = random.Random(seed)
+    image = assemble(loop(source)).image()
+    engines = [guests(f"{kind}-{memory}", image, private_size=PAGES) for kind in ("reference", "translated")]
+    with engines[0] as reference, engines[1] as translated:
+        for _ in range(25):
+            start, fuel = a_start(source, image), source.choice((300, 900))
+            assert not translated(start, fuel).differences(reference(start, fuel))
+
+
+def a_start(source: random.Random, image: Image) -> Start:
+    """Registers that let the loop run through some of its memory, and often out of it."""
+    first, end = image.private_start, image.private_start + PAGES
+    marks = [first, first, end, image.ro_start, *range(first, end, PAGE)]
+    x = {register: source.choice(marks) + source.randrange(-300, 300) for register in (13, 14, 15)}
+    x[11] = source.choice((0, 0, first))
+    x |= {12: x[11] + source.randrange(-20, 800), 16: source.choice((1, 4, 8, 8, 40, 0, ALL_ONES))}
+    f = {register: random_float(source) for register in range(32)}
+    return Start(x=x, f=f, data=source.randbytes(PAGES), turn=source.choice((17, 200, 1 << 62)))
+
+
+def test_such_loops_have_copies_behind_a_tlb_too() -> None:
+    """They look at home, or at the window, before they begin."""
+    images = [assemble(loop(random.Random(seed))).image() for seed in range(6)]
+    texts = [Translation(image, PAGES, Mode.PAGED).module([image.entry])[0] for image in images]
+    assert sum("\ncopy_" in text for text in texts) >= 2
