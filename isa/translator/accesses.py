@@ -40,6 +40,10 @@ class Realisation(Protocol):
         """What the current instruction loads, of LLVM's type `kind`."""
         ...
 
+    def store(self, address: Value, width: int, value: Value) -> None:
+        """Store what the current instruction stores."""
+        ...
+
 
 REALISATIONS: dict[Mode, Callable[[Writer], Realisation]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
 
@@ -112,6 +116,13 @@ class Accesses(Frame):
         floating = width == 64 and self.here.instruction.step(Op.SET_F) is not None
         value = self._load(address, width, "double" if floating else f"i{width}")
         return self.body.value(f"bitcast double {value} to i64") if floating else value
+
+    def store(self, address: Value, width: int, value: Value) -> None:
+        """Store what the current instruction stores."""
+        if self.stride is None:
+            self.memory.store(address, width, value)
+        else:
+            self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
 
     def _load(self, address: Value, width: int, kind: str) -> Value:
         if self.stride is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..definitions.record import Cause
 from .bounds import Access, Group
@@ -10,6 +10,9 @@ from .emit import Body, Value
 from .frame import Layout
 from .units import Located
 from .values import signed
+
+if TYPE_CHECKING:
+    from .accesses import Realisation
 
 
 class Home(NamedTuple):
@@ -29,6 +32,10 @@ class Writer(Protocol):
 
     def planned(self) -> tuple[Access, Group]:
         """The access of the current instruction and the group that it belongs to."""
+        ...
+
+    def again_here(self, memory: Realisation) -> str | None:
+        """The label of a cold block that does the rest of this block otherwise; None where that would be too much."""
         ...
 
     def exit_here(self) -> str:
@@ -96,6 +103,10 @@ class FlatMemory:
         body.line(f"br label %{loaded}")
         body.label(loaded)
         return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {other}, %{shared} ]")
+
+    def store(self, address: Value, width: int, value: Value) -> None:
+        """A store."""
+        self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
 
     def _fixed(self, access: Access) -> Value:
         """A constant address: decided now."""

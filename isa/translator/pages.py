@@ -6,6 +6,10 @@ A group is looked up once, by three comparisons of which usually the first holds
     (base + lowest - ro_start)  <u  ro_size - span + 1                      then the read-only bytes', for loads
     (base + highest - 1) & -4096  ==  tag of the entry for base + lowest    then the entry's addend
 
+Where a group of several is at home, all is as in flat memory; where it is not, the rest of its block is there once more
+(`again_here`), in which each access can be somewhere else. An access alone is written twice. So code whose memory is at
+home bears nothing but the comparison.
+
 Spans above `HOME_SLACK` + 1 take from the room what they have more, saturating.
 
 The entry's comparison also says that the group crosses no page: the next page has another entry, as there are two at
@@ -37,16 +41,21 @@ class PagedMemory:
     def __init__(self, unit: Writer) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
         self.deltas: dict[int, Value] = {}
+        self.at_home = True  # groups are tried there first
+
+    def _elsewhere(self) -> PagedMemory:
+        """For the rest of a block where a group is not at home: what is known of the groups before it stays."""
+        other = PagedMemory(self.unit)
+        other.deltas, other.at_home = dict(self.deltas), False
+        return other
 
     def prologue(self) -> None:
-        """Begin a unit: what is known of the TLB here lets LLVM read its header before a loop."""
-        known = f"{INVARIANT}, !nonnull !15, !noundef !15, !dereferenceable !22, !align !23"
-        place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {TLB_FIELD}")
-        self.body.line(f"%tlb = load ptr, ptr {place}{known}")
+        """Nothing has to be known."""
 
     def begin(self) -> None:
         """Begin a block."""
-        self.deltas = {}  # by group: the addend as a ptr, or `NONE`
+        self.deltas = {}  # by group: the addend as a ptr, or `NONE`; nothing where it is at home
+        self.at_home = True
 
     def home(self, address: Value) -> Home:
         """Memory at its own place, or the window."""
@@ -68,20 +77,69 @@ class PagedMemory:
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load."""
-        return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
+        access, group = self.unit.planned()
+        if access.address.base is None or group.count > 1:
+            return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
+        body, loaded = self.body, self.body.name("loaded")
+        away = self._if_home(address, group)
+        usual, home = body.value(f"load {kind}, ptr {self._near(address)}, align 1"), body.block
+        body.line(f"br label %{loaded}")
+        body.label(away)
+        place = self._at(self._look_up(address, access, group), address)
+        other, away = body.value(f"load {kind}, ptr {place}, align 1"), body.block
+        body.line(f"br label %{loaded}")
+        body.label(loaded)
+        return body.value(f"phi {kind} [ {usual}, %{home} ], [ {other}, %{away} ]")
+
+    def store(self, address: Value, width: int, value: Value) -> None:
+        """A store."""
+        access, group = self.unit.planned()
+        if access.address.base is None or group.count > 1:
+            self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
+            return
+        body, stored = self.body, self.body.name("stored")
+        away = self._if_home(address, group)
+        body.line(f"store i{width} {value}, ptr {self._near(address)}, align 1")
+        body.line(f"br label %{stored}")
+        body.label(away)
+        place = self._at(self._look_up(address, access, group), address)
+        body.line(f"store i{width} {value}, ptr {place}, align 1")
+        body.line(f"br label %{stored}")
+        body.label(stored)
 
     def pointer(self, address: Value, size: int, cause: Cause) -> Value:
         """The host address, by the addend of its group or by its own."""
         access, group = self.unit.planned()
         if access.address.base is None:
             return self._fixed(access)
-        if group.count == 1:
-            delta = self._look_up(address, access, group)
-        else:
-            if group.first == access.pc:
-                self.deltas[group.first] = self._look_up(address, access, group)
-            delta = self._own(self.deltas[group.first], address, access)
-        return self._at(delta, address)
+        if group.first == access.pc and not self._stays_home(address, access, group):
+            self.deltas[group.first] = self._look_up(address, access, group, home=True)
+        if group.first not in self.deltas:
+            return self._near(address)
+        delta = self.deltas[group.first]
+        return self._at(delta if group.count == 1 else self._own(delta, address, access), address)
+
+    def _stays_home(self, address: Value, access: Access, group: Group) -> bool:
+        """Whether a group is at home in what is written now, because where it is not something else is written."""
+        again = self.unit.again_here(self._elsewhere()) if self.at_home and group.count > 1 else None
+        if again is None:
+            return False
+        near = self.body.name("home")
+        low = self._moved(address, group.low - signed(access.address.distance))
+        self.body.branch(self._is_home(low, group), near, again, likely=True)
+        self.body.label(near)
+        return True
+
+    def _if_home(self, address: Value, group: Group) -> str:
+        """Begin a block for an access alone that is at home; the label of what to do where it is not."""
+        near, away = self.body.name("home"), self.body.name("away")
+        self.body.branch(self._is_home(address, group), near, away, likely=True)
+        self.body.label(near)
+        return away
+
+    def _near(self, address: Value) -> Value:
+        """The host address of private memory at its own place."""
+        return self._at("%ctx", self.body.value(f"add i64 {address}, {self.layout.displacement}"))
 
     def _at(self, delta: Value, address: Value) -> Value:
         return self.body.value(f"getelementptr i8, ptr {delta}, i64 {address}")
@@ -93,7 +151,7 @@ class PagedMemory:
             start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
             return self._at(start, str(low - self.layout.image.ro_start))
         alone = Group(access.pc, signed(low), signed(low) + access.size, access.writes, 1, access.writes)
-        return self._at(self._look_up(str(low), access, alone), str(low))
+        return self._at(self._look_up(str(low), access, alone, home=True), str(low))
 
     def _own(self, delta: Value, address: Value, access: Access) -> Value:
         """The addend of one access, where its group has none."""
@@ -114,12 +172,13 @@ class PagedMemory:
         body.label(found)
         return body.value(f"inttoptr i64 {addend} to ptr"), found
 
-    def _look_up(self, address: Value, access: Access, group: Group) -> Value:
+    def _look_up(self, address: Value, access: Access, group: Group, *, home: bool = False) -> Value:
         """The addend of a group; of one that is more than an access `NONE`, where it has none as a whole."""
         body = self.body
         low = self._moved(address, group.low - signed(access.address.distance))
         done, ways = body.name("looked_up"), list[tuple[Value, str]]()
-        self._try_home(low, group, done, ways)
+        if home:
+            self._try(self._own_place(), self._is_home(low, group), done, ways, likely=True)
         if not group.private:
             self._try_read_only(low, group, done, ways)
         self._try_entry(low, group, done, ways)
@@ -131,9 +190,13 @@ class PagedMemory:
     def _moved(self, address: Value, distance: int) -> Value:
         return self.body.value(f"add i64 {address}, {distance}") if distance else address
 
+    def _tlb(self) -> Value:
+        """The TLB, asked for where it is needed; what is known of it lets LLVM read its header before a loop."""
+        known = f"{INVARIANT}, !nonnull !15, !noundef !15, !dereferenceable !22, !align !23"
+        return self.body.value(f"load ptr, ptr {self._at('%ctx', str(TLB_FIELD))}{known}")
+
     def _field(self, name: str, kind: str = "i64", tag: str = TLB_TAG) -> Value:
-        place = self.body.value(f"getelementptr i8, ptr %tlb, i64 {field_offset(TLB, name)}")
-        return self.body.value(f"load {kind}, ptr {place}{tag}")
+        return self.body.value(f"load {kind}, ptr {self._at(self._tlb(), str(field_offset(TLB, name)))}{tag}")
 
     def _try(self, addend: Value, when: Value, done: str, ways: list[tuple[Value, str]], *, likely: bool) -> None:
         """Be done with this addend if `when`, else go on."""
@@ -142,18 +205,19 @@ class PagedMemory:
         self.body.branch(when, done, other, likely=likely or None)
         self.body.label(other)
 
-    def _try_home(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
-        body, place = self.body, self._own_place()
+    def _is_home(self, low: Value, group: Group) -> Value:
+        """Whether a group lies in private memory at its own place that can be read and written."""
+        body = self.body
         offset, room = body.value(f"sub i64 {low}, {self._context('home_start')}"), self._context("home_room")
         if group.span > HOME_SLACK + 1:
             room = body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {room}, i64 {group.span - HOME_SLACK - 1}")
-        self._try(place, body.value(f"icmp ult i64 {offset}, {room}"), done, ways, likely=True)
+        return body.value(f"icmp ult i64 {offset}, {room}")
 
     def _try_entry(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
         body = self.body
         mask = body.value(f"shl i64 {self._field('mask', tag=INVARIANT)}, {ENTRY_BITS}")
         page = body.value(f"lshr i64 {low}, {PAGE_BITS - ENTRY_BITS}")
-        entry = body.value(f"getelementptr i8, ptr %tlb, i64 {body.value(f'and i64 {page}, {mask}')}")
+        entry = body.value(f"getelementptr i8, ptr {self._tlb()}, i64 {body.value(f'and i64 {page}, {mask}')}")
         need = right_offset(Cause.MISS_WRITE if group.writes else Cause.MISS_READ)
         place = body.value(f"getelementptr i8, ptr {entry}, i64 {TLB.itemsize + need}")
         tag = body.value(f"load i64, ptr {place}{TLB_TAG}")

@@ -8,24 +8,41 @@ registers and memory. Or it tail-calls another unit.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..context import CONTEXT, Status
 from ..definitions.record import Op, Step
+from .accesses import Realisation
 from .emit import Value, field_offset
 from .ends import Ends
 from .frame import INTERPRET, STACK_SHORT, Layout
 from .liveness import FLOAT
 from .loops import STACK
-from .nans import advance, exposed, moved, postpones
+from .nans import States, advance, exposed, moved, postpones
 from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
 from .rotations import RotatingEmitter
 from .units import Block
 from .values import Known, signed
 
 LEAVING = ("call", "indirect")  # ends of blocks that use native stack
+AGAIN = 2  # times a block's instructions that may be written once more
+
+
+class Rest(NamedTuple):
+    """The rest of a block from its instruction `first` on, to be written once more, and what is known there."""
+
+    label: str
+    first: int
+    values: dict[int, Value]
+    written: set[int]
+    nans: States
+    memory: Realisation
 
 
 class Unit(Ends):
     """The writer of one unit; it is also the `Machine` that the emitter of instructions speaks to."""
+
+    rests: list[Rest]  # of the block being written
 
     def text(self) -> str:
         """The function's definition."""
@@ -110,18 +127,38 @@ class Unit(Ends):
         self._start(block)
         self.body.label(f"pc_{block.pc:x}")
         self._take_fuel(block)
-        self._write_code(block)
+        self.rests = []
+        self._write_rest(block, 0)
+        for rest in self.rests:
+            self.body.label(rest.label)
+            self.remaining, self.nans = len(block.code) - rest.first, rest.nans
+            self.registers.values, self.registers.written = rest.values, rest.written
+            self.memory = rest.memory
+            self._write_rest(block, rest.first)
+
+    def _write_rest(self, block: Block, first: int) -> None:
+        self._write_code(block, first)
         if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
             self._end(block, None)
+
+    def again_here(self, memory: Realisation) -> str | None:
+        """The label of a cold block that does the rest of this block once more; see `Writer`."""
+        again = sum(len(self.block.code) - rest.first for rest in self.rests) + self.remaining
+        if self.registers.resident or again > AGAIN * len(self.block.code):
+            return None
+        values, written = dict(self.registers.values), set(self.registers.written)
+        first = len(self.block.code) - self.remaining
+        self.rests.append(Rest(self.body.name("again"), first, values, written, dict(self.nans), memory))
+        return self.rests[-1].label
 
     def _start(self, block: Block) -> None:
         self.remaining = len(block.code)
         self.nans = dict(self.nans_at[block.pc])
         self.registers.forget()
 
-    def _write_code(self, block: Block) -> None:
+    def _write_code(self, block: Block, first: int = 0) -> None:
         body, emitter = self.body, UnitEmitter(self)
-        for located in block.code:
+        for located in block.code[first:]:
             self.here, self.status = located, None
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
             self._show(exposed(located))
@@ -202,11 +239,16 @@ class Unit(Ends):
 
 
 class UnitEmitter(RotatingEmitter):
-    """The emitter of one block, which leaves loads to the unit."""
+    """The emitter of one block, which leaves loads and stores to the unit."""
 
     def _load(self, step: Step, address: Value) -> Value:
         assert isinstance(self.machine, Unit)
         return self.machine.load(address, step.width)
+
+    def _store(self, step: Step, address: Value, value: Value) -> Value:
+        assert isinstance(self.machine, Unit)
+        self.machine.store(address, step.args[1].width, value)
+        return ""
 
 
 __all__ = ["INTERPRET", "STACK_SHORT", "Layout", "Unit"]
