@@ -20,7 +20,7 @@ LAYERS = {
 TOOLS = ROOT / "isa" / "tools"
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
 BUDGET = {
-    "isa": 650,  # what an image and a guest's record are
+    "isa": 660,  # what an image and a guest's record are, with the home of its memory under a virtual MMU
     "isa/definitions": 2500,
     "isa/translator": 3950,  # for two realisations of memory: flat, and the pages of a virtual MMU
     "isa/interpreter": 1400,
