@@ -1,6 +1,7 @@
 """What spawning, parking and resetting guests of a service cost: `python -m denali.bench.spawn [SERVICE.py] [COUNT]`.
 
 Times are CPU time of the kernel's thread, so that other work on the host counts little; bytes are what it keeps.
+`python -m denali.bench.spawn turns [TURNS]` has a thousand guests come and go in each turn, and says how memory grows.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from denali.isa.image import Image
+from denali.isa.tools.assembler import assemble
 from denali.kernel import births, crumbs, parking
 from denali.kernel.records import GUEST
 from denali.kernel.template import Frozen
+from denali.kernel.warehouse import resident
 from denali.survey import survey
 from denali.system import Kernel, load
 
@@ -60,8 +63,23 @@ def parked(image: Image, count: int) -> None:
     print(f"park {away / done / 1e3:.1f} us, bring back {back / done / 1e3:.1f} us, reset {reset / done / 1e3:.1f} us")
 
 
+def turns(count: int) -> None:
+    """Spawn a thousand guests, wait until they have exited, and again: the process's memory on the way."""
+    image = assemble("_start: v.exit zero, zero, zero", name="exits").image()
+    with Kernel() as kernel:
+        kernel.prepare(image)
+        begin = time.perf_counter()
+        for turn in range(count):
+            kernel.wait(kernel.spawn(image, 1000))
+            if (turn + 1) % max(count // 10, 1) == 0:
+                took = (time.perf_counter() - begin) / (turn + 1) * 1000
+                print(f"{(turn + 1) * 1000:,} guests: {resident() >> 20} MiB, {took:.1f} us each", flush=True)
+
+
 def main() -> None:
     """Print the figures."""
+    if sys.argv[1:2] == ["turns"]:
+        return turns(int(sys.argv[2]) if len(sys.argv) > 2 else 1000)
     image = load(sys.argv[1] if len(sys.argv) > 1 else _HELLO)
     most = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     with Kernel(gateway=False) as kernel:
@@ -71,7 +89,7 @@ def main() -> None:
     for count in sorted({min(most, 10**power) for power in (3, 4, 5)}):
         cold, warm = (min(spawn_ns(kind, count) for _ in range(3)) for kind in (image, frozen))
         print(f"{count:,} guests: {warm:,.0f} ns each from the warmed image, {cold:,.0f} ns cold")
-    parked(image, min(most, 5000))
+    return parked(image, min(most, 5000))
 
 
 if __name__ == "__main__":

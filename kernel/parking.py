@@ -22,12 +22,12 @@ from . import console
 from .crumbs import PARKED, drop_crumbs, keep, parked_at, want
 from .life import birth_at, identify
 from .nic import alive, drop_queue
-from .records import NOBODY, State, guest_at, kernel_at
+from .records import NOBODY, SCRATCH, State, guest_at, kernel_at
 from .scheduler import ready, ready_ahead
 from .streams import break_streams
 from .timers import cancel_timer
 
-FEW = 4  # of so few frames all are looked at; else the host is asked which were touched
+SEEN = SCRATCH // 8  # pages of which the host is asked at once whether they were touched
 MOST = 256  # touched pages of a guest that may be parked
 _PAGE = pool.FRAME + 8
 PACKED_MOST = MOST * _PAGE
@@ -37,14 +37,23 @@ _pread = External("pread", "int64", "int32", "int64", "int64", "int64")
 
 
 @native
-def _is_touched(kernel: Any, address: int, page: int, frames: int) -> bool:
-    """Whether a page of a run may differ from zero."""
-    if frames <= FEW or kernel.pagemap < 0:
-        return True
-    where = (address // pool.FRAME + page) * 8
-    if _pread(kernel.pagemap, kernel.scratch, 8, where) != 8:
-        return True
-    return numbers_at(kernel.scratch, 1)[0] >> _TOUCHED != 0
+def _look(kernel: Any, address: int, pages: int) -> bool:
+    """Have the host say which pages from an address on were touched, a word each in the scratch; whether it did."""
+    if kernel.pagemap < 0:
+        return False
+    return _pread(kernel.pagemap, kernel.scratch, 8 * pages, address // pool.FRAME * 8) == 8 * pages
+
+
+@native
+def _next_touched(kernel: Any, guest: Any, page: int, known: bool) -> tuple[int, bool]:
+    """The first page from one on that may differ from zero, `guest.frames` if none; whether the host is to be asked."""
+    while page < guest.frames:
+        if page % SEEN == 0:
+            known = _look(kernel, guest.context + page * pool.FRAME, min(SEEN, guest.frames - page))
+        if not known or numbers_at(kernel.scratch, SEEN)[page % SEEN] >> _TOUCHED != 0:
+            return page, known
+        page += 1
+    return page, known
 
 
 @native
@@ -80,14 +89,14 @@ def pack(kernel_address: int, number: int, target: int) -> int:
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
     birth, size = birth_at(guest.birth), 0
-    for page in range(guest.frames):
-        address = guest.context + page * pool.FRAME
-        if _is_touched(kernel, guest.context, page, guest.frames):
-            if size + _PAGE > PACKED_MOST:
-                return -1
-            if _differ(target + size + 8, address, _template_page(birth, page)):
-                numbers_at(target + size, 1)[0] = page
-                size += _PAGE
+    page, known = _next_touched(kernel, guest, 0, False)
+    while page < guest.frames:
+        if size + _PAGE > PACKED_MOST:
+            return -1
+        if _differ(target + size + 8, guest.context + page * pool.FRAME, _template_page(birth, page)):
+            numbers_at(target + size, 1)[0] = page
+            size += _PAGE
+        page, known = _next_touched(kernel, guest, page + 1, known)
     return size
 
 
@@ -247,13 +256,14 @@ def restore(kernel_address: int, number: int, seeds: int) -> bool:
     drop_queue(kernel, number)
     break_streams(kernel, number)
     console.clear(kernel, number)
-    for page in range(guest.frames):
-        if _is_touched(kernel, guest.context, page, guest.frames):
-            base, here = _template_page(birth, page), guest.context + page * pool.FRAME
-            if base:
-                copy(here, base, pool.FRAME)
-            elif not _is_zero(here):
-                zero(here, pool.FRAME)
+    page, known = _next_touched(kernel, guest, 0, False)
+    while page < guest.frames:
+        base, here = _template_page(birth, page), guest.context + page * pool.FRAME
+        if base:
+            copy(here, base, pool.FRAME)
+        elif not _is_zero(here):
+            zero(here, pool.FRAME)
+        page, known = _next_touched(kernel, guest, page + 1, known)
     guest.registers = registers_address(guest.context, space_at(birth.space))
     context_at(guest.context).space = birth.space
     identify(kernel, number, seeds)

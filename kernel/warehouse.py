@@ -14,7 +14,6 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import lz4.block
 import numpy as np
@@ -31,6 +30,7 @@ log = logging.getLogger("denali.kernel")
 
 BATCH = 64  # guests parked or brought back before the others have their turns
 PAUSE_S = 1.0  # before the hand goes round again, when it has found nobody
+_HELD, _IDLE = int(State.HELD), int(State.IDLE)  # members of enums take long to find
 FULL = 4  # part of the crumbs that is kept free where there is a file to write to
 
 
@@ -43,6 +43,7 @@ class Warehouse:
 
     def __init__(self, tables: Tables, mailbox: Mailbox, *, resident: int | None, swap: Path | None) -> None:
         self._tables, self._mailbox = tables, mailbox
+        self._state, self._context = tables.guests["state"], tables.guests["context"]
         self.resident = resident
         self.swap = Swap(swap) if swap is not None else None
         self.reasons: dict[int, str] = {}
@@ -219,8 +220,7 @@ class Warehouse:
 
     def is_parked(self, number: int) -> bool:
         """Whether a living guest has no frames."""
-        record: Any = self._tables.guests[number]
-        return State.HELD <= record["state"] <= State.IDLE and int(record["context"]) == 0
+        return not self._context[number] and _HELD <= self._state[number] <= _IDLE
 
     def summon(self, number: int) -> None:
         """Have a guest's memory there at once, for somebody who looks at it.
