@@ -11,6 +11,7 @@ from pathlib import Path
 from denali.libos.compiler.errors import CompileError
 
 PLACE = re.compile(r'File "([^"]+)", line (\d+)|(?:at|in) (/\S+\.py) \((\d+)\)')
+NOT_OURS = re.compile(r"/numba/|/numpy/|/llvmlite/|libos/compiler/|<frozen|^(?!/)")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 HEAP = "this needs a heap: use a tuple, `machine.buffer(n)`, a view, or a module-level array"
 VALUES = "module-level values that a guest can use are numbers, bytes, tuples, numpy arrays, enumerations and functions"
@@ -29,6 +30,10 @@ SENTENCES = [
     (r"(NameError: [^\n]*)", "{0}"),
     (r"(Can't unify return type[^\n]*)", "{0}; a function returns one type"),
     (r"(Cannot unify [^\n]*)", "{0}; a variable has one type"),
+    (r"Int value is too large: (\d+)", "{0} is too large: an integer of a guest has 64 bits"),
+    (r"Type of variable '[^']*' cannot be determined", "the type of this cannot be determined; write simpler steps"),
+    (r">>> ((?:zeros|ones|empty|full|arange|array)\([^\n]*)",
+     "a guest has no {0}, which needs a heap: use `machine.buffer(n)` or a module-level array"),
     (r"No implementation of function Function\((?:<[^>]*'(\w+)'>|<[\w-]+ (?:function |class )?'?([\w.]+)'?>)[^\n]*"
      r"found for signature:\s+>>> ([^\n]*)", "a guest has no {2}"),
     (r"No implementation of function[^>]*[^\n]*\s+>>> ([^\n]*)", "a guest has no {0}"),
@@ -55,7 +60,7 @@ def place(error: BaseException, text: str, path: Path) -> tuple[str, int] | None
     if loc is not None:
         frames.append((loc.filename, loc.line))
     for places in (named, frames):
-        ours = [(f, n) for f, n in places if not re.search(r"/numba/|/numpy/|/llvmlite/|libos/compiler/|<frozen", f)]
+        ours = [(f, n) for f, n in places if not NOT_OURS.search(f)]
         if ours:
             file, line = ours[-1]
             return (str(path) if Path(file).name == path.name else file), line

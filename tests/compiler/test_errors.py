@@ -37,6 +37,9 @@ RARE = {
     "a constant array": ("x = np.zeros(3)\nx.flags.writeable = False\n\ndef main() -> int:\n    x[0] = 1.0  # here\n    return 0",
                          "read-only"),
     "a float as status": ("def main() -> float:  # here\n    return 1.5", "main returns float64"),
+    "an array made at run time": ("def main() -> int:\n    return int(np.zeros(10)[0])  # here", "a module-level array"),
+    "a large integer": ("def main() -> int:\n    return 10**30  # here", "an integer of a guest has 64 bits"),
+    "a value without a type": ("def main() -> int:\n    return (y := 3) + y  # here", "the type of this cannot be determined"),
     "too few arguments": ("def main() -> int:\n    machine.idle()  # here\n    return 0", "wants an integer as argument 1, not nothing"),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from denali.__main__ import COMMANDS
 from denali.isa.image import FILE_LIMIT
 from denali.libos.compiler import build
 
@@ -285,8 +286,8 @@ def test_manual_explains_and_suggests() -> None:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for name in ("spawn", "run", "build", "cc", "inspect", "manual", "bench", "doctor"):
-        assert f"denali-py {name}" in run(name, "--help").stdout
+    for name in COMMANDS:
+        assert f"\n  denali-py {name}" in run(name, "--help").stdout
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

@@ -11,7 +11,12 @@ import click
 
 @click.group()
 def bench() -> None:
-    """Measure guests against native code, other sandboxes, processes and threads."""
+    """Measure guests against native code, other sandboxes, processes and threads.
+
+    \b
+    denali-py bench compute --only fib
+    denali-py bench density --count 100000
+    """
 
 
 @bench.command()
