@@ -147,7 +147,9 @@ class Kernel:
         if ending is None or ending.frozen is None:
             reason = guest.message or f"{guest} exited before it came to a mark"
             raise NotFrozen(f"{reason} (in {timeout} s)" if ending and ending.end is End.KILLED else reason)
-        frozen, ending.frozen = ending.frozen, None
+        frozen, ending.frozen, number = ending.frozen, None, guest.number
+        del guest  # the last that knows of it, so that those who start from it may begin with its number
+        self._call(lambda: self._runner.take_back(number))
         return frozen
 
     def spawn(

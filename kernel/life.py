@@ -140,6 +140,21 @@ def _rested(kernel: Any, tries: int) -> int:
     return NOBODY
 
 
+@entry
+def take_back(kernel_address: int, number: int) -> bool:
+    """Make the row given out last fresh again, if it alone rests and nobody knows of its guest; whether it is."""
+    kernel = kernel_at(kernel_address)
+    guest = guest_at(kernel, number)
+    if kernel.over_count != 1 or kernel.over_head != number or kernel.count != number + 1:
+        return False
+    if guest.kept or guest.outstanding or guest.queued or guest.paging:
+        return False
+    zero(kernel.guests + number * ROW, ROW)
+    kernel.over_count = 0
+    kernel.count -= 1
+    return True
+
+
 @native
 def _row(kernel: Any) -> int:
     """A row for a new guest; NOBODY when there is none. Fresh ones come first until many rest."""

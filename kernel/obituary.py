@@ -84,7 +84,11 @@ class Obituary:
     def forget(self, numbers: np.ndarray) -> None:
         """Nobody asks any more how those ended whose rows these new guests have."""
         for row in (numbers[numbers > self._tables.mask] & self._tables.mask).tolist():
-            self._endings.pop(row, None)
+            self.drop(row)
+
+    def drop(self, row: int) -> None:
+        """Nobody asks any more how the guest of this row ended."""
+        self._endings.pop(row, None)
 
 
 def _without(pending: set[int], numbers: set[int]) -> bool:

@@ -79,6 +79,13 @@ class Runner:
             self._pipes.update(dict.fromkeys((numbers & self.tables.mask).tolist(), pipe))
         return numbers
 
+    def take_back(self, number: int) -> None:
+        """Let the next guest have the number of one that was warmed and is over, where possible."""
+        row = number & self.tables.mask
+        with self.leases.settled():
+            if life.take_back(self.tables.address, row):
+                self.obituary.drop(row)
+
     def bear_some(self, birth: Birth, space: Space, plan: births.Plan, pipe: Pipe | None) -> Numbers:
         """Make as many of these guests as there is room for now; their numbers. The loop's thread only.
 

@@ -136,7 +136,7 @@ def survey(
 
 
 def _reached_at(guest: Guest) -> str:
-    return str(IPv4Address(loopback_of(guest.number)))
+    return str(IPv4Address(loopback_of(guest.row)))
 
 
 def _warmed(kernel: Kernel, image: Image, memory: int | None) -> Frozen | None:

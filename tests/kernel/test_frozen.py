@@ -78,6 +78,14 @@ def test_guests_start_where_the_warmed_one_was_marked(kernel: Kernel) -> None:
     assert kernel.metrics()["guests"] == 0
 
 
+def test_the_first_that_start_from_a_warmed_image_have_the_first_numbers(kernel: Kernel) -> None:
+    guests = kernel.spawn(kernel.warm(program(WARM)), count=2)
+    assert [guest.number for guest in guests] == [1, 2]
+    assert kernel.wait(guests, 20)
+    assert [guest.exit_status for guest in guests] == [102, 102]
+    kernel.check()
+
+
 def test_a_guest_that_was_not_warmed_goes_on_at_its_mark(kernel: Kernel) -> None:
     (guest,) = kernel.spawn(program(WARM))
     assert guest.wait(20)

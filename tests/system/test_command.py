@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -147,10 +147,25 @@ def test_lines_for_a_pipe_are_not_broken() -> None:
     assert re.search(r"^Now .*curl http://127\.\S+:[1-9]\d*/ .*Ctrl-C ends\)$", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_the_addresses_that_spawn_names_are_those_of_its_guests() -> None:
-    report = json.loads(run("spawn", "--count", "3", "--port", "0", "--duration", "0", "--json").stdout)
-    first, last = (int(IPv4Address(address)) for address in report["addresses"])
-    assert (last - first, report["port"] > 0) == (2, True)
+def asked(address: str, port: int) -> bytes:
+    """What an HTTP server answers; nothing where there is none."""
+    with contextlib.suppress(ConnectionError), socket.create_connection((address, port), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(4096), b""))
+    return b""
+
+
+def test_guests_of_spawn_have_the_first_addresses_and_beyond_them_is_nobody() -> None:
+    command = [*COMMAND, "spawn", "--count", "3", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        report = json.loads(serving.stdout.readline())
+        assert report["addresses"] == ["127.1.0.1", "127.1.0.3"]
+        for number in (1, 3):
+            assert f"Hello from guest {number} ".encode() in asked(f"127.1.0.{number}", report["port"])
+        assert asked("127.1.0.4", report["port"]) == b""
+        serving.send_signal(signal.SIGINT)
+        serving.wait(20)
 
 
 @pytest.mark.parametrize(
