@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -77,19 +77,24 @@ class _Symbol(NamedTuple):
     visible: bool
 
 
-def load(code: bytes, externals: Mapping[str, int] | None = None) -> Code:
+def load(code: bytes, externals: Mapping[str, int] | None = None, title: Callable[[str], str] = str) -> Code:
     """Load an object and connect it to `externals` (name → host address).
+
+    Args:
+        code: what LLVM made.
+        externals: what it may call.
+        title: what profilers are to call a function of the object.
 
     Raises:
         Unloadable: it is no such object, wants writable data, an unknown symbol or an unexpected relocation.
     """
     try:
-        return _load(code, externals or {})
+        return _load(code, externals or {}, title)
     except (struct.error, IndexError, ValueError) as reason:
         raise Unloadable(f"a damaged object: {reason}") from reason
 
 
-def _load(code: bytes, externals: Mapping[str, int]) -> Code:
+def _load(code: bytes, externals: Mapping[str, int], title: Callable[[str], str]) -> Code:
     if code[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", code, 16) != (1, 62):
         raise Unloadable("not a relocatable ELF object for x86-64")
     sections = _sections(code)
@@ -108,7 +113,8 @@ def _load(code: bytes, externals: Mapping[str, int]) -> Code:
         raise
     here = [symbol for symbol in symbols if symbol.place >= 0 and symbol.name]
     own = {symbol.name: address + symbol.place for symbol in here if symbol.visible}
-    _tell_perf([(address + symbol.place, symbol.size, symbol.name) for symbol in here if symbol.size])
+    if os.environ.get("DENALI_PERF_MAP"):
+        _tell_perf([(address + symbol.place, symbol.size, title(symbol.name)) for symbol in here if symbol.size])
     return Code(address, size, own)
 
 
@@ -285,7 +291,6 @@ def _seal(address: int, size: int) -> None:
 
 
 def _tell_perf(functions: list[tuple[int, int, str]]) -> None:
-    """Name the functions to perf, when DENALI_PERF_MAP is set."""
-    if os.environ.get("DENALI_PERF_MAP"):
-        with open(f"/tmp/perf-{os.getpid()}.map", "a") as file:
-            file.writelines(f"{address:x} {size:x} {name}\n" for address, size, name in functions)
+    """Name the functions to perf, where it looks for names of code that no file holds."""
+    with open(f"/tmp/perf-{os.getpid()}.map", "a") as file:
+        file.writelines(f"{address:x} {size:x} {name}\n" for address, size, name in functions)

@@ -226,7 +226,7 @@ class Translated:
     def install(self, code: bytes) -> Code | None:
         """Load a translation and put its units into the table; None when it cannot be loaded."""
         try:
-            loaded = load(code, library() | self.means.runtime.symbols)
+            loaded = load(code, library() | self.means.runtime.symbols, self._title)
         except Unloadable as reason:
             log.warning("a translation of %s cannot be loaded: %s", self.image.name, reason)
             return None
@@ -238,6 +238,10 @@ class Translated:
                     self.table[(pc - self.image.text_start) >> 1] = address
                     self._asked.add(pc)
         return loaded
+
+    def _title(self, name: str) -> str:
+        """A unit by its guest's function, for those who look at the host from outside."""
+        return f"{self.image.name}: {self.image.function_at(int(name[3:], 16))}" if name.startswith("pc_") else name
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Write a standard ELF64 executable for RISC-V, which `Image`, objdump, gdb and qemu read.
+"""Write a standard ELF64 executable, usually for RISC-V, which `Image`, objdump, gdb and qemu read.
 
 Layouts: System V gABI chapters 4 and 5, RISC-V ELF psABI (flags, attributes section).
 """
@@ -13,7 +13,7 @@ from ..image import PAGE, REGISTERS_PART, Segment, Symbol
 from ..virtual import REGISTERS
 
 ARCHITECTURE = "rv64i2p1_m2p0_a2p1_f2p2_d2p2_c2p0_zicsr2p0_zifencei2p0_zba1p0_zbb1p0_zbs1p0"
-EXECUTABLE, RISCV, CURRENT = 2, 243, 1
+EXECUTABLE, X86_64, RISCV, CURRENT = 2, 62, 243, 1
 COMPRESSED_DOUBLE_ABI = 0x1 | 0x4
 LOAD, READ, WRITE, EXECUTE = 1, 4, 2, 1
 PROGBITS, SYMTAB, STRTAB, NOBITS, ATTRIBUTES = 1, 2, 3, 8, 0x70000003
@@ -68,6 +68,7 @@ def write_elf(
     labels: Iterable[Symbol] = (),
     sections: Mapping[str, bytes] | None = None,
     registers: int = 0,
+    machine: int = RISCV,
 ) -> bytes:
     """An executable with these segments; the same arguments give the same bytes.
 
@@ -79,6 +80,7 @@ def write_elf(
         labels: symbols of neither kind.
         sections: further sections by name, which are not loaded, like ".debug_line".
         registers: where the registers page lies; 0: at the top of private memory.
+        machine: whose code it is, as ELF numbers them.
     """
     programs, loaded = list[bytes](), list[Section]()
     if registers:
@@ -91,11 +93,12 @@ def write_elf(
         loaded += _sections_of(segment, position)
         position += len(segment.data)
     extra = [Section(name, PROGBITS, data) for name, data in (sections or {}).items()]
-    extra.append(Section(".riscv.attributes", ATTRIBUTES, attributes(ARCHITECTURE)))
+    if machine == RISCV:
+        extra.append(Section(".riscv.attributes", ATTRIBUTES, attributes(ARCHITECTURE)))
     table = [Section("", 0), *loaded, *extra]
     kinds = ((functions, FUNCTION), (objects, OBJECT), (labels, NO_TYPE))
     table += _symbol_sections([(s, kind) for group, kind in kinds for s in group], loaded, len(table))
-    return _assemble(programs, table, entry, count)
+    return _assemble(programs, table, entry, machine)
 
 
 def _program(segment: Segment, offset: int) -> bytes:
@@ -112,7 +115,8 @@ def _sections_of(segment: Segment, offset: int) -> list[Section]:
         found.append(Section(name, PROGBITS, segment.data, flags, segment.start, size, offset, align=16))
     if segment.size > size:
         rest = segment.size - size
-        found.append(Section(".bss", NOBITS, b"", flags, segment.start + size, rest, offset + size, align=1))
+        zeros = ".bss" if segment.writable else name
+        found.append(Section(zeros, NOBITS, b"", flags, segment.start + size, rest, offset + size, align=1))
     return found
 
 
@@ -126,7 +130,7 @@ def _symbol_sections(symbols: list[tuple[Symbol, int]], loaded: list[Section], i
     return [table, Section(".strtab", STRTAB, strings.data)]
 
 
-def _assemble(programs: list[bytes], table: list[Section], entry: int, count: int) -> bytes:
+def _assemble(programs: list[bytes], table: list[Section], entry: int, machine: int) -> bytes:
     """The file: header, program headers, contents at their offsets, section table."""
     names = Strings()
     table.append(Section(".shstrtab", STRTAB))
@@ -144,9 +148,10 @@ def _assemble(programs: list[bytes], table: list[Section], entry: int, count: in
         fields = (name, s.kind, s.flags, s.address, s.offset, s.size, s.link, s.info, s.align if s.kind else 0, s.entry)
         content += SECTION.pack(*fields)
     identification = b"\x7fELF" + bytes((2, 1, CURRENT)) + bytes(9)
-    sizes = (HEADER.size, PROGRAM.size, count, SECTION.size, len(table), len(table) - 1)
+    flags = COMPRESSED_DOUBLE_ABI if machine == RISCV else 0
+    sizes = (HEADER.size, PROGRAM.size, len(programs), SECTION.size, len(table), len(table) - 1)
     content[: HEADER.size] = HEADER.pack(
-        identification, EXECUTABLE, RISCV, CURRENT, entry, HEADER.size, where, COMPRESSED_DOUBLE_ABI, *sizes
+        identification, EXECUTABLE, machine, CURRENT, entry, HEADER.size, where, flags, *sizes
     )
     return bytes(content)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "cc": "Compile a C program to an image.",
     "inspect": "Show what the machine made of a program.",
     "manual": "Explain an instruction.",
+    "symbols": "Name the translated code of a running kernel to gdb.",
     "bench": "Measure guests against native code and other sandboxes.",
     "cache": "Show, check, bound or clear what is kept on disk.",
     "doctor": "Say what this host offers and what is missing for what.",
