@@ -11,7 +11,7 @@ import sys
 import atheris  # pyright: ignore[reportMissingImports]
 
 with atheris.instrument_imports(  # pyright: ignore[reportAttributeAccessIssue]
-    include=["elftools", "denali.isa.image"]
+    include=["elftools", "denali.isa.image", "denali.isa.headers"]
 ):
     import images
 
