@@ -23,6 +23,7 @@ IT_ERRS: dict[str, Callable[[int, int], bool]] = {
         ours >> 32 == ONES and ours & ONES == theirs & ONES
     ),
 }
+IT_ERRS_WITH_SIGNALLING_NANS = ("fmin", "fmax")  # the result is NaN, where RISC-V has the number since 2.2
 IT_LACKS = ("bits",)  # Zba, Zbb, Zbs: illegal instructions there
 
 
