@@ -11,7 +11,8 @@ import fcntl
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ from denali.libos.compiler.build import digest, tools
 from denali.libos.compiler.recording import Need, Record
 
 KIND = "functions"
+PATIENCE_S = 60.0  # with others that compile
 
 
 @dataclass(slots=True)
@@ -78,16 +80,31 @@ def recall(name: str) -> Entry | None:
 
 
 @contextmanager
-def taking_turns() -> Iterator[None]:
-    """Let one process after the other compile, so that each finds what those before it have made."""
+def taking_turns(say: Callable[[str], object]) -> Iterator[None]:
+    """Let one process after the other compile, so that each finds what those before it have made.
+
+    Nothing depends on it: who has waited for too long, or cannot wait, goes on.
+    """
     turn = -1
     with suppress(OSError):
         folder = store().folder / KIND
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         turn = os.open(folder, os.O_RDONLY)
-        fcntl.flock(turn, fcntl.LOCK_EX)
+        deadline = time.monotonic() + PATIENCE_S
+        if not _locked(turn):
+            say("waiting for the functions of another service")
+        while not _locked(turn) and time.monotonic() < deadline:
+            time.sleep(0.05)
     try:
         yield
     finally:
         if turn >= 0:
             os.close(turn)
+
+
+def _locked(turn: int) -> bool:
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

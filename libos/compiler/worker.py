@@ -58,7 +58,7 @@ def compile_module(module, say) -> bytes:
     main = getattr(module, "main", None)
     if main is None:
         raise CompileError(module.__file__, 0, "a service has a function `def main() -> int`")
-    with target_override("denali"), kept.taking_turns():
+    with target_override("denali"), kept.taking_turns(say):
         announce[0] = say
         result = GuestFunction.of(main).compile(())
     context, kind = target.target_context, result.signature.return_type

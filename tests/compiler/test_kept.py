@@ -9,7 +9,7 @@ import pytest
 
 from denali.isa.image import Image
 from denali.isa.runtime.cache import Cache
-from denali.libos.compiler import build
+from denali.libos.compiler import build, kept
 
 from .guest import run_image
 
@@ -151,3 +151,17 @@ def test_the_cache_is_cleared_with_the_rest(made: Build, tmp_path: Path) -> None
     made("first", FIRST)
     assert Cache(tmp_path / "cache").clean(0) > len(ALL)
     assert made("second", SECOND) == (27, ["second.main", *ALL])
+
+
+def test_who_has_waited_for_another_for_too_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENALI_CACHE", str(tmp_path))
+    monkeypatch.setattr(kept, "PATIENCE_S", 0.1)
+    kept.store.cache_clear()
+    said, done = list[str](), list[str]()
+    with kept.taking_turns(said.append):
+        assert not said
+        with kept.taking_turns(said.append):
+            done.append("second")
+    kept.store.cache_clear()
+    assert done
+    assert "waiting" in said[0]
