@@ -89,6 +89,7 @@ handler:ld t0, 80(tp)
         and t0, t0, t1
         sub t2, t0, s4
         srli t2, t2, 9
+        xori t2, t2, 8          # neighbours change places, so that no two pages in a row have frames in a row
         add t2, t2, s0
         ld t2, 0(t2)
         ori t0, t0, 3
