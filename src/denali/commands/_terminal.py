@@ -6,9 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 BAD_INPUT = 2  # exit status: the file given is not a program we can run
 TRAPPED = 70  # exit status: the guest trapped (EX_SOFTWARE of sysexits.h)
@@ -60,6 +63,14 @@ def _without_number(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+def tables(*, stderr: bool = False, width: int = 120) -> Console:
+    """Where tables go: as wide as the terminal, and `width` columns where there is none."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=width)
 
 
 @contextmanager

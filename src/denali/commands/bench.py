@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,13 +39,11 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
     denali-py bench compute --only fib --only sha256 --engine denali-flat --rounds 15
     denali-py bench compute --json --report report/ > compute.json
     """
-    from rich.console import Console
-
     from ..bench.compute import ENGINES, measure
     from ..bench.programs import KERNELS
     from ..bench.pythons import PYTHON
     from ..bench.report import plot, show
-    from ._terminal import spinner
+    from ._terminal import spinner, tables
 
     for names, known in ((only, KERNELS | PYTHON), (engines, ENGINES)):
         for name in names:
@@ -51,15 +51,9 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
                 raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
     with spinner("compiling") as progress:
         results = measure(only, engines, rounds=rounds, progress=progress)
-    console = Console(stderr=as_json)
-    show(results, console if console.is_terminal else Console(stderr=as_json, width=120))
+    show(results, tables(stderr=as_json))
     if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / "compute.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
-        try:
-            click.echo(f"plot: {plot(results, report)}", err=True)
-        except ImportError:
-            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+        _write("compute", results.as_dict(), report, lambda folder: plot(results, folder))
     if as_json:
         click.echo(json.dumps(results.as_dict()))
     sys.exit(1 if results.failed else 0)
@@ -78,23 +72,15 @@ def tlb(as_json: bool, report: Path | None, rounds: int) -> None:
     denali-py bench tlb
     denali-py bench tlb --json --report report/ > tlb.json
     """
-    from rich.console import Console
-
     from ..bench.tlb import measure
     from ..bench.tlb_report import plot, show
-    from ._terminal import spinner
+    from ._terminal import spinner, tables
 
     with spinner("compiling") as progress:
         results = measure(rounds=rounds, progress=progress)
-    console = Console(stderr=as_json)
-    show(results, console if console.is_terminal else Console(stderr=as_json, width=120))
+    show(results, tables(stderr=as_json))
     if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / "tlb.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
-        try:
-            click.echo(f"plot: {plot(results, report)}", err=True)
-        except ImportError:
-            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+        _write("tlb", results.as_dict(), report, lambda folder: plot(results, folder))
     if as_json:
         click.echo(json.dumps(results.as_dict()))
 
@@ -118,12 +104,10 @@ def density(count: int, as_json: bool, report: Path | None, others: bool, park: 
     denali-py bench density --count 100000
     denali-py bench density --count 1000000 --no-others --json --report report/ > density.json
     """
-    from rich.console import Console
-
     from ..bench import crowds
     from ..bench import density as measured
     from ..bench.density_report import Density, plot, show
-    from ._terminal import one_line_errors, spinner
+    from ._terminal import one_line_errors, spinner, tables
 
     with one_line_errors(), spinner("translating") as progress:
         try:
@@ -132,15 +116,9 @@ def density(count: int, as_json: bool, report: Path | None, others: bool, park: 
             raise click.ClickException(str(reason)) from None
         if others:
             result.others, result.skipped = crowds.measure(count, progress=progress)
-    console = Console(stderr=as_json)
-    show(result, console if console.is_terminal else Console(stderr=as_json, width=140))
+    show(result, tables(stderr=as_json, width=140))
     if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / "density.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
-        try:
-            click.echo(f"plot: {plot(result, report)}", err=True)
-        except ImportError:
-            click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)
+        _write("density", result.as_dict(), report, lambda folder: plot(result, folder))
     if as_json:
         click.echo(json.dumps(result.as_dict()))
     sys.exit(0 if all(point.answered == point.guests for point in result.points) else 1)
@@ -168,3 +146,13 @@ def start(as_json: bool, text: int, rounds: int) -> None:
     width = max(map(len, figures))
     for name, value in figures.items():
         click.echo(f"{name:{width}}  {value:,.2f}" if isinstance(value, float) else f"{name:{width}}  {value:,}")
+
+
+def _write(name: str, figures: dict[str, Any], folder: Path, plot: Callable[[Path], Path]) -> None:
+    """Write a bench's report: its figures, and a plot where that can be drawn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    try:
+        click.echo(f"plot: {plot(folder)}", err=True)
+    except ImportError:
+        click.echo("no plot: matplotlib is not installed (pip install 'denali-py[bench]')", err=True)

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import click
 
+from ._terminal import tables
+
 
 class Finding(NamedTuple):
     """One line of the report; `needed` says whether guests can run at all without it."""
@@ -113,11 +115,10 @@ def doctor(as_json: bool) -> None:
 
 
 def _show(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", "what", "found", "serves", box=None)
     for f in findings:
         mark = "[green]yes[/]" if f.present else "[red]NO[/]" if f.needed else "[yellow]no[/]"
         table.add_row(mark, f.what, f.found, f.serves)
-    Console().print(table)
+    tables().print(table)
