@@ -22,6 +22,7 @@ CONTEXT = np.dtype(
         ("value", "<u8"),  # the cause's value
         ("reservation", "<u8"),  # address of the load-reserved, all ones when there is none
         ("reserved_value", "<u8"),
+        ("unwound", "<u8"),  # one from the moment native code unwinds until `enter` has seen it, else zero
         ("guest", "<u4"),  # number of this guest
         ("fcsr", "<u4"),
         ("tlb", "<u8"),  # host address of the guest's `TLB` while its virtual MMU is on, else zero

@@ -5,8 +5,8 @@ guest's fuel ends, it traps or it leaves. A unit is a function with the calling 
 each hold the same guest register on the way in and out:
 
     slot   in                        out
-    0      x1 (ra)                   even: the guest returned to this pc, which is also x1
-                                     odd: unwound, everything is in the context; what next, says `Unwound`
+    0      x1 (ra)                   x1: the guest returned there, less its lowest bit; or, where the context says
+                                     that the unit unwound, what next (`Unwound`): everything is in the context then
     1      the context               the fuel left, when returned
     2..9   x2 (sp), x10..x12 (a0..a2), x8, x9, x18, x19 (s0..s3); both ways
     10     the fuel                  nothing
@@ -27,6 +27,7 @@ SLOT_TYPES = ", ".join(["i64"] * len(SLOTS))
 SLOT_ARGUMENTS = ", ".join(f"i64 %s{slot}" for slot in range(len(SLOTS)))
 HOT = 50  # dispatches to a pc without a translation until it is wanted
 RING = 256  # of wanted pcs
+MUCH = 4096  # fuel that frames which unwound gave back, and that is worth going on with translated code
 STACK = 512 << 10  # native stack that guest frames may use
 
 
@@ -35,7 +36,7 @@ class Unwound(enum.IntEnum):
 
     INTERPRET = 1  # execute at least one instruction before looking at the table again; or a service left or trapped
     DISPATCH = 3  # the native stack was short; go on through the table
-    FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end
+    FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end, unless frames below gave `MUCH`
 
 
 def dispatcher_text(declared: set[str]) -> list[str]:
@@ -125,14 +126,15 @@ def _run_unit(body: Body) -> None:
     arguments = ", ".join(f"i64 {value}" for value in values)
     result = body.value(f"call x86_regcallcc {{ {SLOT_TYPES} }} %unit({arguments})")
     slots = [body.value(f"extractvalue {{ {SLOT_TYPES} }} {result}, {slot}") for slot in range(len(SLOTS))]
-    low = body.value(f"and i64 {slots[0]}, 1")
-    body.branch(body.value(f"icmp eq i64 {low}, 0"), "returned", "unwound")
+    flag = context_field(body, "%ctx", "unwound")
+    body.branch(body.value(f"icmp eq i64 {load(body, flag)}, 0"), "returned", "unwound")
     body.label("returned")
     store_slots(body, slots)
-    body.line(f"store i64 {slots[0]}, ptr {context_field(body, '%ctx', 'pc')}")
+    body.line(f"store i64 {body.value(f'and i64 {slots[0]}, -2')}, ptr {context_field(body, '%ctx', 'pc')}")
     body.line(f"store i64 {slots[1]}, ptr {context_field(body, '%ctx', 'fuel')}")
     body.line("br label %again")
     body.label("unwound")
+    body.line(f"store i64 0, ptr {flag}")
     status = load(body, context_field(body, "%ctx", "status"), "i32")
     body.branch(body.value(f"icmp eq i32 {status}, 0"), "go_on", "out")
     body.label("go_on")
@@ -142,10 +144,13 @@ def _run_unit(body: Body) -> None:
     body.label("short")  # the very unit that ran on an empty stack found it short: only the interpreter gets further
     now = load(body, context_field(body, "%ctx", "pc"))
     body.branch(body.value(f"icmp eq i64 {now}, %entered"), "hand_back", "again", likely=False)
-    for block, then in (("finish", "alone"), ("hand_back", "interpret")):
+    for block, then in (("finish", "nearly"), ("hand_back", "interpret")):
         body.label(block)
         left = load(body, context_field(body, "%ctx", "fuel"))
         body.branch(body.value(f"icmp eq i64 {left}, 0"), "out", then, likely=False)
+        if block == "finish":
+            body.label("nearly")
+            body.branch(body.value(f"icmp ult i64 {left}, {MUCH}"), "alone", "interpret", likely=True)
 
 
 def _run_interpreter(body: Body) -> None:
@@ -193,6 +198,7 @@ def _miss(body: Body) -> str:
     body.label("entry")
     body.line("%ctx = inttoptr i64 %s1 to ptr")
     store_slots(body, [f"%s{slot}" for slot in range(len(SLOTS))])
+    body.line(f"store i64 1, ptr {context_field(body, '%ctx', 'unwound')}")
     first = body.value(f"insertvalue {{ {SLOT_TYPES} }} poison, i64 {int(Unwound.INTERPRET)}, 0")
     body.line(f"ret {{ {SLOT_TYPES} }} {first}")
     return f"define x86_regcallcc {{ {SLOT_TYPES} }} @denali_miss({SLOT_ARGUMENTS}) #0 {{"

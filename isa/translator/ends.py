@@ -58,8 +58,7 @@ class Ends(Strides):
             case "call":
                 self._call(block, target)
             case "return":
-                assert target is not None
-                self._return(target)
+                self._return()
             case "indirect":
                 assert target is not None
                 self._indirect(target)
@@ -121,7 +120,7 @@ class Ends(Strides):
         back = body.value(f"extractvalue {RESULT} {result}, 0")
         returned, elsewhere = body.name("returned"), body.name("elsewhere")
         body.branch(body.value(f"icmp eq i64 {back}, {block.after}"), returned, elsewhere, likely=True)
-        self._elsewhere(elsewhere, result, back, kept, callee.writes)
+        self._elsewhere(elsewhere, result, back, kept)
         body.label(returned)
         self._set_fuel(registers.take(result, str(block.after)))
         registers.reload(callee.writes & registers.held - SLOT_SET)
@@ -130,34 +129,37 @@ class Ends(Strides):
         else:
             self.body.line(f"br label %{self._exit(block.after, kept)}")
 
-    def _elsewhere(self, label: str, result: Value, back: Value, kept: frozenset[int], writes: frozenset[int]) -> None:
-        """The callee unwound, or came back to a place that is not ours: store what only we hold, unwind too."""
-        body, hot = self.body, self.body.lines
+    def _elsewhere(self, label: str, result: Value, back: Value, kept: frozenset[int]) -> None:
+        """The callee unwound, or came back to a place that is not ours: store what only we hold, unwind too.
+
+        The fuel that was taken for what follows the call is given back.
+        """
+        body, hot, spare = self.body, self.body.lines, self.fuel.spare(self.block)
         body.lines = []
         unwound, strange = body.name("unwound"), body.name("strange")
         body.label(label)
         for register in sorted(kept):
             self._put_away(register, self.registers.get(register))
-        odd = body.value(f"trunc i64 {back} to i1")
-        body.line(f"br i1 {odd}, label %{unwound}, label %{strange}")
+        flag = body.value(f"load i64, ptr {self._context('unwound')}{CONTEXT_TAG}")
+        body.line(f"br i1 {body.value(f'trunc i64 {flag} to i1')}, label %{unwound}, label %{strange}")
         body.label(unwound)
+        if spare:
+            left = body.value(f"load i64, ptr %ctx_fuel{CONTEXT_TAG}")
+            body.line(f"store i64 {body.value(f'add i64 {left}, {spare}')}, ptr %ctx_fuel{CONTEXT_TAG}")
         self._return_code(back)
         body.label(strange)
         body.line(BARRIER)
-        self._set_fuel(self.registers.take(result, back))
-        body.line(f"store i64 {back}, ptr %exit_pc")
+        fuel = self.registers.take(result, back)
+        self._set_fuel(body.value(f"add i64 {fuel}, {spare}"))
+        body.line(f"store i64 {body.value(f'and i64 {back}, -2')}, ptr %exit_pc")
         body.line(f"store i64 {INTERPRET}, ptr %exit_code")
         body.line("br label %unwind")
         self.cold += body.lines
         body.lines = hot
 
-    def _return(self, target: Value) -> None:
-        """Return to x1; where its lowest bit is set, the target is not x1, and the interpreter takes over."""
+    def _return(self) -> None:
+        """Return to x1, less its lowest bit: the caller compares it with the even address that it expects."""
         body, dirty = self.body, self._dirty_now()
-        odd = body.value(f"trunc i64 {self.registers.read(1)} to i1")
-        even = body.name("even")
-        body.branch(odd, self._exit(target, dirty), even, likely=False)
-        body.label(even)
         self._show(dirty)
         result = self.registers.result(self.registers.read(1), self._fuel())
         self.registers.save(dirty)

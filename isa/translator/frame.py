@@ -92,7 +92,7 @@ class Frame:
         large = sum(len(block.code) for block in self.blocks) > LARGE
         self.registers = Registers(self.body, own.touched, resident=large)
         self.dirty = self._dirty_at_entry()
-        self.fuel = fuel_of(function, entry)
+        self.fuel = fuel_of(function, entry, lambda block: self._callee(block).observed)
         assumed = assumed or {}
         moved = assumed.get(STACK)
         self.stack_moved = moved.distance if moved is not None and moved.base == STACK else None

@@ -1,12 +1,14 @@
 """Where translated code takes its fuel, and how much.
 
-Only checkpoints do: the beginning of a unit, loop headers, and the places where calls and services return to. Each
-takes what the longest path to the next checkpoint needs, so that nothing in between can overdraw; a guest with less
-goes on in the interpreter, which counts one by one. A branch to a shorter path gives back the difference.
+Only checkpoints do: the beginning of a unit, loop headers, and the places where services return to, and those calls
+after which it could be noticed or would be much. Each takes what the longest path to the next checkpoint needs, so that
+nothing in between can overdraw; a guest with less goes on in the interpreter, which counts one by one. A branch to a
+shorter path gives back the difference; who unwinds out of a call, what was taken for the way behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .units import Block, Function
@@ -35,6 +37,9 @@ def loop_headers(function: Function, entry: int) -> set[int]:
     return headers
 
 
+MOST = 100  # instructions behind a call that are paid for before it
+
+
 @dataclass(frozen=True, slots=True)
 class Fuel:
     """The checkpoints of a unit, and for every block the most instructions from its beginning to the next of them."""
@@ -52,13 +57,15 @@ class Fuel:
         return self.spare(block) - (self.needed[after] if inside else 0)
 
 
-def fuel_of(function: Function, entry: int) -> Fuel:
-    """The fuel of a unit entered at `entry`."""
+def fuel_of(function: Function, entry: int, observed: Callable[[Block], bool]) -> Fuel:
+    """The fuel of a unit entered at `entry`; `observed` says whether a call may ask how much there is."""
     places = {entry} | loop_headers(function, entry)
-    for block in function.blocks.values():
-        if block.kind in ("call", "service"):
-            places.add(block.after)
+    calls = [block for block in function.blocks.values() if block.kind == "call"]
+    places |= {block.after for block in calls if observed(block)}
+    places |= {block.after for block in function.blocks.values() if block.kind == "service"}
     places &= set(function.blocks)
+    needed = _longest(function, places)
+    places |= {block.after for block in calls if needed.get(block.after, 0) > MOST}
     return Fuel(frozenset(places), _longest(function, places))
 
 

@@ -23,6 +23,7 @@ class Effects:
 
     reads: frozenset[int] = frozenset()
     writes: frozenset[int] = frozenset()
+    observed: bool = False  # asks for a count of instructions, or a service that may: the fuel must be exact by then
 
     @property
     def touched(self) -> frozenset[int]:
@@ -30,16 +31,17 @@ class Effects:
         return self.reads | self.writes
 
     def __or__(self, other: Effects) -> Effects:
-        return Effects(self.reads | other.reads, self.writes | other.writes)
+        return Effects(self.reads | other.reads, self.writes | other.writes, self.observed or other.observed)
 
 
-UNKNOWN = Effects(EVERYTHING, EVERYTHING)
+UNKNOWN = Effects(EVERYTHING, EVERYTHING, observed=True)
 
 
 def effects_of(code: Iterable[Located]) -> Effects:
     """What these instructions touch themselves."""
     reads: set[int] = set()
     writes: set[int] = set()
+    observed = False
     for located in code:
         for step in located.instruction.steps:
             match step.op:
@@ -51,9 +53,11 @@ def effects_of(code: Iterable[Located]) -> Effects:
                     writes.add(located.number(step))
                 case Op.SET_F:
                     writes.add(FLOAT + located.number(step))
+                case Op.VIRTUAL | Op.COUNTER:
+                    observed = True
                 case _:
                     pass
-    return Effects(frozenset(reads - {0}), frozenset(writes - {0}))
+    return Effects(frozenset(reads - {0}), frozenset(writes - {0}), observed)
 
 
 class Calls:

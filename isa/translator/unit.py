@@ -111,6 +111,7 @@ class Unit(Ends):
             body.line(f"store i64 {self.registers.read(register)}, ptr {pointer}{CONTEXT_TAG}")
         body.line(f"store i64 {body.value('load i64, ptr %fuel')}, ptr %ctx_fuel{CONTEXT_TAG}")
         body.line(f"store i64 {body.value('load i64, ptr %exit_pc')}, ptr %ctx_pc{CONTEXT_TAG}")
+        body.line(f"store i64 1, ptr {self._context('unwound')}{CONTEXT_TAG}")
         self._return_code(body.value("load i64, ptr %exit_code"))
 
     def _write_block(self, block: Block) -> None:

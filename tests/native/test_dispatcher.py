@@ -32,7 +32,7 @@ def unit(body: str) -> str:
     """A unit written by hand; %s0 .. %s10 are its slots, %ctx the context."""
     parameters = ", ".join(["i64 %s0", "ptr %ctx", *(f"i64 %s{slot}" for slot in range(2, 11))])
     fields = "\n".join(
-        f"  %{name} = getelementptr i8, ptr %ctx, i64 {offset(name)}" for name in ("pc", "fuel", "status", "cause")
+        f"  %{name} = getelementptr i8, ptr %ctx, i64 {offset(name)}" for name in ("pc", "fuel", "status", "cause", "unwound")
     )
     return f"define x86_regcallcc {TYPE} @unit({parameters}) {{\n{fields}\n{body}\n}}"
 
@@ -44,6 +44,11 @@ def result(first: str, values: dict[int, str]) -> str:
         lines.append(f"  %r{slot} = insertvalue {TYPE} {last}, i64 {value}, {slot}")
         last = f"%r{slot}"
     return "\n".join([*lines, f"  ret {TYPE} {last}"])
+
+
+def unwound(reason: Unwound) -> str:
+    """`ret` of a unit that has put everything into the context."""
+    return "  store i64 1, ptr %unwound\n" + result(str(int(reason)), {})
 
 
 def install(twins: Twins, text: str, pc: int) -> None:
@@ -87,7 +92,7 @@ def test_an_unwound_unit_is_followed_by_the_interpreter(engine: Engine, reason: 
   %new = add i64 %old, 1
   store i64 %new, ptr %counter
 """
-    install(own, unit(counted + result(str(int(reason)), {})), own.space.image.entry)
+    install(own, unit(counted + unwound(reason)), own.space.image.entry)
     assert enter(own, 10) is Status.FUEL
     assert own.context["fuel"][0] == 0
     assert own.context["value"][0] == calls
@@ -96,9 +101,9 @@ def test_an_unwound_unit_is_followed_by_the_interpreter(engine: Engine, reason: 
 def test_a_unit_short_of_stack_is_followed_by_another(twins: Twins) -> None:
     pc = twins.space.image.entry
     move = f"  store i64 {pc + 8}, ptr %pc\n"
-    install(twins, unit(move + result(str(int(Unwound.DISPATCH)), {})), pc)
+    install(twins, unit(move + unwound(Unwound.DISPATCH)), pc)
     stop = "  store i32 2, ptr %status\n"
-    install(twins, unit(stop + result(str(int(Unwound.INTERPRET)), {})), pc + 8)
+    install(twins, unit(stop + unwound(Unwound.INTERPRET)), pc + 8)
     assert enter(twins, 10) is Status.LEFT
     assert twins.context["pc"][0] == pc + 8
     assert twins.context["fuel"][0] == 10

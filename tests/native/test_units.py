@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from twins import SIZE, Twins
 
-from denali.isa.context import Status
+from denali.isa.context import CONTEXT, Status
 from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
 from denali.isa.runtime.compile import compile_object
 from denali.isa.runtime.engine import Engine
 from denali.isa.runtime.loader import Unloadable, load
 from denali.isa.tools.assembler import assemble
+from denali.isa.translator.emit import field_offset
 from denali.isa.translator.frame import STACK_SHORT
 from denali.isa.translator.registers import RESULT
 from denali.isa.translator.translate import Translation
@@ -178,7 +179,9 @@ def test_translating_twice_gives_the_same_text() -> None:
 def test_a_unit_that_finds_even_an_empty_native_stack_short_is_interpreted(engine: Engine) -> None:
     slots = ", ".join(["i64"] * 11)
     back = f"{{ {slots} }} {{ i64 {STACK_SHORT}, {', '.join(['i64 poison'] * 10)} }}"
-    text = f"define x86_regcallcc {{ {slots} }} @pc_10000({slots}) {{\n  ret {back}\n}}\n"
+    slots_in = f"i64, ptr %ctx, {', '.join(['i64'] * 9)}"
+    flag = f"%flag = getelementptr i8, ptr %ctx, i64 {field_offset(CONTEXT, 'unwound')}\n  store i64 1, ptr %flag"
+    text = f"define x86_regcallcc {{ {slots} }} @pc_10000({slots_in}) {{\n  {flag}\n  ret {back}\n}}\n"
     twins = Twins(engine, assemble(LOOP).image())
     assert twins.space.flat.install(compile_object(f'target triple = "x86_64-unknown-linux-gnu"\n{text}'))
     assert twins.run(10_000) is Status.TRAP

@@ -31,7 +31,7 @@ from denali.isa.context import CONTEXT, SPACE
 
 FRAME = 64 << 10  # bytes of native stack that one unit may use
 RED_ZONE = 128  # bytes below the stack pointer that signal handlers leave alone
-WRITABLE = ("pc", "fuel", "reservation", "reserved_value", "fcsr", "x", "f")
+WRITABLE = ("pc", "fuel", "unwound", "reservation", "reserved_value", "fcsr", "x", "f")
 ADDRESSES = ("read_only", "table")  # fields of SPACE that units read
 UNIT = re.compile(r"pc_[0-9a-f]+")
 SERVE = "denali_serve"
