@@ -36,7 +36,7 @@ class Unwound(enum.IntEnum):
 
     INTERPRET = 1  # execute at least one instruction before looking at the table again; or a service left or trapped
     DISPATCH = 3  # the native stack was short; go on through the table
-    FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end, unless frames below gave `MUCH`
+    FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end, unless frames gave back `MUCH`
 
 
 def dispatcher_text(declared: set[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ..context import Mode
@@ -32,6 +32,10 @@ class Realisation(Protocol):
         """The host address of the current instruction's access."""
         ...
 
+    def private(self, address: Value, low: int, high: int) -> Value:
+        """Whether [address + low, address + high) can be used without another look, whatever the unit does."""
+        ...
+
     def home(self, address: Value) -> Home:
         """What one check covers of much memory, for a whole loop; with the host address of a guest address there."""
         ...
@@ -55,6 +59,7 @@ class Accesses(Frame):
     memory: Realisation
     table: Table | None  # of the jump at the end of the block being written
     entry_number: Value
+    copied: Collection[int] = ()  # blocks that have a copy: its stride is seen in registers as the block finds them
     stride: object = None  # of the copy of a loop that is being written: there all has been checked before
 
     def _begin_accesses(self) -> None:
@@ -69,7 +74,8 @@ class Accesses(Frame):
     def _plan_accesses(self, block: Block) -> None:
         """Begin a block."""
         self.table = self.function.tables.get(block.pc)
-        self.plans = plan(block, LARGEST[self.layout.mode], self.table and self.table.place)
+        known = {} if block.pc in self.copied else self.before.get(block.pc, {})
+        self.plans = plan(block, LARGEST[self.layout.mode], self.table and self.table.place, known)
         self.memory.begin()
 
     def planned(self) -> tuple[Access, Group]:

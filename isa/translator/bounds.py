@@ -11,6 +11,7 @@ access of it may be wrong; the interpreter then runs the block from its first ac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from .units import Block, Located
 from .values import Known, Tracker, signed
 
 SIZED_BY_RESULT = (Op.LOAD, Op.RESERVE)
-STACK = ("x", 2)
+STACKS = (("x", 2), 2)  # as a block finds the stack pointer, and as the unit found it
 WRITING = (Op.STORE, Op.ATOMIC, Op.CONDITIONAL)
 
 
@@ -62,9 +63,9 @@ def access_of(located: Located, known: dict[object, Known]) -> Access | None:
     return None
 
 
-def accesses(block: Block) -> list[Access]:
-    """The memory accesses of a block, in order."""
-    tracker, found = Tracker(), list[Access]()
+def accesses(block: Block, known: Mapping[int, Known] | None = None) -> list[Access]:
+    """The memory accesses of a block, in order, if `known` holds of registers before it."""
+    tracker, found = Tracker(known), list[Access]()
     for located in block.code:
         known = tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
         access = access_of(located, dict(known))
@@ -73,18 +74,20 @@ def accesses(block: Block) -> list[Access]:
     return found
 
 
-def plan(block: Block, largest: int, apart: int | None) -> dict[int, tuple[Access, Group]]:
+def plan(
+    block: Block, largest: int, apart: int | None, known: Mapping[int, Known]
+) -> dict[int, tuple[Access, Group]]:
     """For the pc of every access but `apart`: it and the group whose check covers it, of a span up to `largest`."""
     plans: dict[int, tuple[Access, Group]] = {}
     open_groups: dict[object, Group] = {}
-    for access in accesses(block):
+    for access in accesses(block, known):
         if access.pc == apart:
             continue
         low = signed(access.address.distance)
         high = low + access.size
         group = open_groups.get(access.address.base)
         if group is None or max(high, group.high) - min(low, group.low) > largest:
-            group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base == STACK)
+            group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base in STACKS)
         group.low, group.high = min(low, group.low), max(high, group.high)
         group.private |= access.writes
         group.writes |= access.writes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .emit import Value
 from .frame import BARRIER, INTERPRET
-from .registers import CONTEXT_TAG, RESULT, SLOT_SET
+from .inline import guest
+from .loops import STACK
+from .registers import CARRIED, CONTEXT_TAG, RESULT, SLOT_SET
 from .strides import Strides
 from .units import Block
 
@@ -62,10 +64,13 @@ class Ends(Strides):
             case "indirect":
                 assert target is not None
                 self._indirect(target)
+            case "back":
+                assert target is not None
+                self._back(block, target)
             case "service":
                 self._after_service(block)
             case _:
-                self.body.line(f"br label %{self._exit(block.after, self._dirty_now())}")
+                self.body.line(f"br label %{self._exit(guest(block.after), self._dirty_now())}")
 
     def _go(self, pc: int) -> None:
         """Go on at a known pc, in this unit or in another."""
@@ -104,7 +109,7 @@ class Ends(Strides):
 
     def _call(self, block: Block, target: Value | None) -> None:
         """Call, go on at the return site if that is where the callee returned to, else stop here too."""
-        body, registers = self.body, self.registers
+        body, registers, after = self.body, self.registers, guest(block.after)
         dirty, callee = self._dirty_now(), self._callee(block)
         known = block.target if block.target in self.layout.known else None
         where = str(block.target) if block.target is not None else target
@@ -116,18 +121,23 @@ class Ends(Strides):
         arguments = registers.arguments(self._fuel())
         registers.save(dirty & callee.touched)
         registers.flush()
+        before = registers.get(STACK)
         result = body.value(f"call x86_regcallcc {RESULT} {code}({arguments})")
         back = body.value(f"extractvalue {RESULT} {result}, 0")
         returned, elsewhere = body.name("returned"), body.name("elsewhere")
-        body.branch(body.value(f"icmp eq i64 {back}, {block.after}"), returned, elsewhere, likely=True)
+        body.branch(body.value(f"icmp eq i64 {back}, {after}"), returned, elsewhere, likely=True)
         self._elsewhere(elsewhere, result, back, kept)
         body.label(returned)
-        self._set_fuel(registers.take(result, str(block.after)))
+        if self.stack is not None and STACK in callee.writes:
+            self._check_stack_pointer(result, before, after, kept)
+        self._set_fuel(registers.take(result, str(after)))
+        if self.stack is not None:
+            registers.put(STACK, before)
         registers.reload(callee.writes & registers.held - SLOT_SET)
         if block.after in self.function.blocks:
             body.line(f"br label %{self.label_of(block.after)}")
         else:
-            self.body.line(f"br label %{self._exit(block.after, kept)}")
+            self.body.line(f"br label %{self._exit(after, kept)}")
 
     def _elsewhere(self, label: str, result: Value, back: Value, kept: frozenset[int]) -> None:
         """The callee unwound, or came back to a place that is not ours: store what only we hold, unwind too.
@@ -148,14 +158,33 @@ class Ends(Strides):
             body.line(f"store i64 {body.value(f'add i64 {left}, {spare}')}, ptr %ctx_fuel{CONTEXT_TAG}")
         self._return_code(back)
         body.label(strange)
-        body.line(BARRIER)
-        fuel = self.registers.take(result, back)
-        self._set_fuel(body.value(f"add i64 {fuel}, {spare}"))
-        body.line(f"store i64 {body.value(f'and i64 {back}, -2')}, ptr %exit_pc")
-        body.line(f"store i64 {INTERPRET}, ptr %exit_code")
-        body.line("br label %unwind")
+        self._resume_at(result, back, body.value(f"and i64 {back}, -2"))
         self.cold += body.lines
         body.lines = hot
+
+    def _resume_at(self, result: Value, ra: Value, pc: Value) -> None:
+        """In a cold block: the callee is done, and the guest goes on at `pc` in the interpreter."""
+        body = self.body
+        body.line(BARRIER)
+        fuel = self.registers.take(result, ra)
+        self._set_fuel(body.value(f"add i64 {fuel}, {self.fuel.spare(self.block)}"))
+        body.line(f"store i64 {pc}, ptr %exit_pc")
+        body.line(f"store i64 {INTERPRET}, ptr %exit_code")
+        body.line("br label %unwind")
+
+    def _check_stack_pointer(self, result: Value, before: Value, after: int, kept: frozenset[int]) -> None:
+        """Whether the callee came back with the stack pointer that it was called with, as the stack's group needs."""
+        body, moved, same = self.body, self.body.name("moved"), self.body.name("same")
+        pointer = body.value(f"extractvalue {RESULT} {result}, {CARRIED.index(STACK) + 2}")
+        body.branch(body.value(f"icmp eq i64 {pointer}, {before}"), same, moved, likely=True)
+        body.lines, hot = [], body.lines
+        body.label(moved)
+        for register in sorted(kept):
+            self._put_away(register, self.registers.get(register))
+        self._resume_at(result, str(after), str(after))
+        self.cold += body.lines
+        body.lines = hot
+        body.label(same)
 
     def _return(self) -> None:
         """Return to x1, less its lowest bit: the caller compares it with the even address that it expects."""
@@ -164,6 +193,15 @@ class Ends(Strides):
         result = self.registers.result(self.registers.read(1), self._fuel())
         self.registers.save(dirty)
         body.line(f"ret {RESULT} {result}")
+
+    def _back(self, block: Block, target: Value) -> None:
+        """Return out of a copy inside its caller, or, if to somewhere else, to the interpreter."""
+        body, back = self.body, self.body.name("back")
+        self._show_to([block.after])
+        here = body.value(f"icmp eq i64 {target}, {guest(block.after)}")
+        body.branch(here, back, self._exit(target, self._dirty_now(), back=self.fuel.spare(block)), likely=True)
+        body.label(back)
+        self._go(block.after)
 
     def _indirect(self, target: Value) -> None:
         """A computed jump: by its table, or to one of the places guessed when the unit was made, else by all units'."""
@@ -199,7 +237,7 @@ class Ends(Strides):
     def _after_service(self, block: Block) -> None:
         """A service with status zero goes on; else it ended the turn behind its instruction."""
         assert self.status is not None
-        left = self._exit(block.after, self._dirty_now())
+        left = self._exit(guest(block.after), self._dirty_now())
         go_on = self.body.name("stayed")
         self.body.branch(self.body.value(f"icmp ne i32 {self.status}, 0"), left, go_on, likely=False)
         self.body.label(go_on)

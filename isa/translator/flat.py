@@ -8,6 +8,7 @@ from ..definitions.record import Cause
 from .bounds import Access, Group
 from .emit import Body, Value
 from .frame import Layout
+from .loops import STACK
 from .units import Located
 from .values import signed
 
@@ -29,6 +30,7 @@ class Writer(Protocol):
     body: Body
     layout: Layout
     here: Located
+    stack: tuple[int, int] | None  # what lies there, from the stack pointer as the unit found it, is private memory
 
     def planned(self) -> tuple[Access, Group]:
         """The access of the current instruction and the group that it belongs to."""
@@ -70,19 +72,28 @@ class FlatMemory:
         access, group = self.unit.planned()
         if access.address.base is None:
             return self._fixed(access)
+        if access.address.base == STACK and self.unit.stack is not None:
+            return self._place(address)
         if group.first == self.unit.here.pc:
             self._check(address, access, group)
         delta = self.deltas.get(group.first)
         if delta is not None:
             return self.body.value(f"getelementptr i8, ptr {delta}, i64 {address}")
+        return self._place(address)
+
+    def _place(self, address: Value) -> Value:
         distance = self.body.value(f"add i64 {address}, {self.layout.displacement}")
         return self.body.value(f"getelementptr i8, ptr %ctx, i64 {distance}")
+
+    def private(self, address: Value, low: int, high: int) -> Value:
+        """Whether [address + low, address + high) lies in private memory."""
+        offset = low - self.layout.image.private_start
+        return self._within(address, offset, self.layout.private_size - (high - low))
 
     def home(self, address: Value) -> Home:
         """Private memory."""
         start, size = self.layout.image.private_start, self.layout.private_size
-        distance = self.body.value(f"add i64 {address}, {self.layout.displacement}")
-        return Home(str(start), str(size), self.body.value(f"getelementptr i8, ptr %ctx, i64 {distance}"))
+        return Home(str(start), str(size), self._place(address))
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load. One that is alone in its group is done in each region apart, so that the usual one stays simple."""
@@ -98,8 +109,7 @@ class FlatMemory:
         shared = body.block
         body.line(f"br label %{loaded}")
         body.label(go_on)
-        distance = body.value(f"add i64 {address}, {self.layout.displacement}")
-        usual = body.value(f"load {kind}, ptr {body.value(f'getelementptr i8, ptr %ctx, i64 {distance}')}, align 1")
+        usual = body.value(f"load {kind}, ptr {self._place(address)}, align 1")
         body.line(f"br label %{loaded}")
         body.label(loaded)
         return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {other}, %{shared} ]")

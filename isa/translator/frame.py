@@ -14,12 +14,14 @@ from ..definitions.machine import CANONICAL_NAN
 from ..image import Image
 from .emit import Body, Value, field_offset, space_field
 from .fuel import fuel_of
-from .liveness import Calls, Effects, effects_of
+from .inline import guest
+from .liveness import FLOAT, Calls, Effects, effects_of
 from .loops import STACK
 from .nans import CANONICAL, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
+from .stack import known_before, reach
 from .units import Block, Function, Located
-from .values import Known
+from .values import MASK, Known
 
 LARGE = 1000  # instructions of a unit from which on its registers are resident
 INTERPRET = 1  # odd first values of a result: go on in the interpreter for at least one instruction
@@ -99,6 +101,12 @@ class Frame:
         self.assumed = {
             r: value for r, value in assumed.items() if r in self.registers.held and self._testable(r, value)
         }
+        self.stack = None  # the stack's group, where it is checked at the entry and the pointer after each call
+        self.before = self._known_before(frozenset({STACK}))
+        if layout.mode is Mode.FLAT:
+            self.stack = reach(self.blocks, self.before)
+        if self.stack is None:
+            self.before = self._known_before(frozenset())
         self.cold: list[str] = []
         self.block = self.blocks[0]
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
@@ -110,6 +118,23 @@ class Frame:
 
     def _testable(self, register: int, value: Known) -> bool:
         return value.base is None or (register != STACK and self.stack_moved is not None)
+
+    def _known_before(self, checked: frozenset[int]) -> dict[int, dict[int, Known]]:
+        """What is known before every block, when calls are `checked` to leave these registers as they were."""
+
+        def written_by(block: Block) -> frozenset[int]:
+            return self._callee(block).writes - checked
+
+        return known_before(self.function, self.entry, self._at_entry(), written_by)
+
+    def _at_entry(self) -> dict[int, Known]:
+        """What is known once what is assumed has been checked, by the stack pointer that the unit finds."""
+        moved = self.stack_moved or 0
+        return {
+            register: value if value.base is None else Known(STACK, value.distance - moved & MASK)
+            for register, value in self.assumed.items()
+            if register != STACK and register < FLOAT
+        }
 
     def _return_code(self, code: Value) -> None:
         result = self.body.value(f"insertvalue {RESULT} poison, i64 {code}, 0")
@@ -186,7 +211,7 @@ class Frame:
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
         self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
-        short = self._exit(block.pc, self._dirty_now(), FUEL_SHORT, back=needed)
+        short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT, back=needed)
         body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
         body.label(enough)
 

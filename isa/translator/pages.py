@@ -57,6 +57,10 @@ class PagedMemory:
         self.deltas = {}  # by group: the addend as a ptr, or `NONE`; nothing where it is at home
         self.at_home = True
 
+    def private(self, address: Value, low: int, high: int) -> Value:
+        """Nothing can: what is bound may change."""
+        return "false"
+
     def home(self, address: Value) -> Home:
         """Memory at its own place, or the window."""
         body, names = self.body, ("start", "size", "addend")

@@ -158,6 +158,7 @@ class Strides(Accesses):
         super().__init__(layout, function, entry, assumed)
         blocks = [] if self.registers.resident else self.blocks
         self.strides = {block.pc: found for block in blocks if (found := stride_of(block))}
+        self.copied = self.strides.keys()
 
     def label_of(self, pc: int) -> str:
         """Where blocks go on at a pc of this unit."""

@@ -67,6 +67,11 @@ class Unit(Ends):
             self._check_stack()
         if self.assumed:
             self._check_assumed()
+        if self.stack is not None:
+            inside = body.name("inside")
+            fits = self.memory.private(self.registers.get(STACK), *self.stack)
+            body.branch(fits, inside, self._exit(self.entry, frozenset()), likely=True)
+            body.label(inside)
         body.line(f"br label %{'stride' if self.entry in self.strides else 'pc'}_{self.entry:x}")
 
     def _check_assumed(self) -> None:

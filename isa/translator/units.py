@@ -52,7 +52,8 @@ class Block:
     """Instructions that run one after the other; only the last may jump or ask for a service.
 
     `kind` says how it ends: "branch" (to `target` or `after`), "goto" (`target`), "call" and "return" by the register
-    x1, "indirect" (a computed target), "service" (goes on at `after`), "stop" (the interpreter goes on at `after`).
+    x1, "indirect" (a computed target), "service" (goes on at `after`), "stop" (the interpreter goes on at `after`); in
+    a copy of inline.py also "back": a return, which should go to `after`.
     """
 
     pc: int
@@ -68,7 +69,7 @@ class Block:
                 return [self.target, self.after] if self.target is not None else [self.after]
             case "goto":
                 return [] if self.target is None else [self.target]
-            case "call" | "service":
+            case "call" | "service" | "back":
                 return [self.after]
             case _:
                 return []

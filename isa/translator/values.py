@@ -51,8 +51,9 @@ FOLDS: dict[Op, Callable[[int, int, int], int]] = {  # of two constants and thei
 class Tracker:
     """Follows what is known of the integer registers through the instructions of one block."""
 
-    def __init__(self) -> None:
-        self.registers: dict[int, Known] = {0: Known(None, 0)}
+    def __init__(self, known: Mapping[int, Known] | None = None) -> None:
+        """Begin where `known` holds."""
+        self.registers: dict[int, Known] = {0: Known(None, 0), **(known or {})}
         self.values: dict[Step, Known] = {}
 
     def register(self, number: int) -> Known:

@@ -1,0 +1,71 @@
+"""Calls inside a unit: a callee's blocks stand in the caller once more, under keys of their own.
+
+A guest in such a copy is where its pc and registers say, like any other; nothing of the host has to know that it came
+by a call. So it can be stopped there as anywhere, and a return only has to ask whether it goes where the call came
+from. A key is the guest address with the number of the copy above it; code as the image has it is copy zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .units import Block, Function
+
+COPY = 48  # bits of a key below the number of the copy
+HIGHEST = 1 << COPY
+LEAF = 24  # instructions of a function that calls nobody
+RECURSIVE = 400  # instructions of a unit that holds a recursive function several times
+LARGEST = 600  # instructions of a unit with all its copies
+
+
+def guest(key: int) -> int:
+    """The guest address of a key."""
+    return key & (HIGHEST - 1)
+
+
+def inlined(function: Function, home: int, functions: Mapping[int, Function]) -> Function:
+    """`function`, which is all or part of the one at `home`, with the calls inside that are worth it."""
+    if max(function.blocks) >= HIGHEST:
+        return function
+    blocks, size, copies = dict(function.blocks), function.size, 0
+    pending = [pc for pc, block in sorted(blocks.items()) if block.kind == "call"]
+    while pending:
+        call = blocks[pending.pop(0)]
+        callee = functions.get(call.target) if call.target is not None else None
+        if callee is None or not _worth(callee, home, size):
+            continue
+        copies += 1
+        copy = _copy(callee, copies << COPY, call.after)
+        blocks[call.pc] = Block(call.pc, call.code, "goto", callee.entry | copies << COPY, call.after)
+        blocks |= copy
+        size += callee.size
+        pending += [pc for pc, block in copy.items() if block.kind == "call"]
+    return Function(function.entry, blocks, function.switch, function.tables) if copies else function
+
+
+def _worth(callee: Function, home: int, size: int) -> bool:
+    """Whether a call is done inside: of a small function that calls nobody, or of the function by itself."""
+    kinds = {block.kind for block in callee.blocks.values()}
+    if size + callee.size > (RECURSIVE if callee.entry == home else LARGEST) or "indirect" in kinds:
+        return False
+    if callee.entry != home and (callee.size > LEAF or "call" in kinds):
+        return False
+    ways = {pc for block in callee.blocks.values() if block.kind in ("goto", "branch") for pc in block.successors()}
+    return ways <= callee.blocks.keys() and "return" in kinds
+
+
+def _copy(callee: Function, key: int, after: int) -> dict[int, Block]:
+    """The callee's blocks under keys of their own, its returns going to `after`."""
+
+    def moved(pc: int) -> int:
+        return pc | key if pc in callee.blocks else pc
+
+    copy: dict[int, Block] = {}
+    for block in callee.blocks.values():
+        if block.kind == "return":
+            copy[moved(block.pc)] = Block(moved(block.pc), block.code, "back", None, after)
+            continue
+        inside = block.kind in ("goto", "branch") and block.target is not None
+        target = moved(block.target) if inside and block.target is not None else block.target
+        copy[moved(block.pc)] = Block(moved(block.pc), block.code, block.kind, target, moved(block.after))
+    return copy
