@@ -16,7 +16,7 @@ from .emit import Body, Value, field_offset, space_field
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
-from .loops import STACK
+from .loops import STACK, counted
 from .nans import CANONICAL, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .stack import known_before, reach
@@ -107,6 +107,7 @@ class Frame:
             self.stack = reach(self.blocks, self.before)
         if self.stack is None:
             self.before = self._known_before(frozenset())
+        self.counted = counted(function, entry)
         self.cold: list[str] = []
         self.block = self.blocks[0]
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
@@ -210,6 +211,8 @@ class Frame:
             return
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
+        if block.pc in self.counted:
+            fuel = self._opaque(fuel)
         self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
         short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT, back=needed)
         body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
@@ -228,6 +231,10 @@ class Frame:
         fuel = self.body.value("load i64, ptr %fuel")
         return self.body.value(f"add i64 {fuel}, {back}") if back else fuel
 
+    def _opaque(self, value: Value, effect: str = "") -> Value:
+        """The same value, of which LLVM knows nothing: it would work out how many turns of a loop the fuel allows."""
+        return self.body.value(f'call i64 asm {effect} "", "=r,0"(i64 {value})')
+
     def _exit(self, pc: int | Value, dirty: frozenset[int], code: int = INTERPRET, back: int = 0) -> str:
         """The label of a cold block that unwinds with this pc."""
         body, hot = self.body, self.body.lines
@@ -242,8 +249,7 @@ class Frame:
             value = pending.get(register) or self.registers.get(register)
             self._put_away(register, value)
         if back:  # LLVM shall not know that it may be what the fuel was before: it would keep that at hand
-            fuel = body.value(f'call i64 asm sideeffect "", "=r,0"(i64 {self._fuel()})')
-            self._set_fuel(body.value(f"add i64 {fuel}, {back}"))
+            self._set_fuel(body.value(f"add i64 {self._opaque(self._fuel(), 'sideeffect')}, {back}"))
         body.line(BARRIER)
         body.line(f"store i64 {pc}, ptr %exit_pc")
         body.line(f"store i64 {code}, ptr %exit_code")

@@ -15,16 +15,29 @@ from .values import Known, Tracker
 STACK = 2  # x2, and the base of what is some distance from where the function found it
 PRESERVED = frozenset({2, 8, 9, *range(18, 28)})  # registers that a call leaves as they were
 ALL = frozenset(range(1, 32))
+CALLS = ("call", "back")  # ends of blocks
 
 
 def loops_of(function: Function) -> dict[int, frozenset[int]]:
     """For every loop header but the entry: the blocks from which it is reached again without leaving the loop."""
+    headers = loop_headers(function, function.entry) - {function.entry}
+    predecessors = _predecessors(function)
+    return {header: _loop(function, header, predecessors) for header in sorted(headers)}
+
+
+def counted(function: Function, entry: int) -> set[int]:
+    """Headers of loops without a call: LLVM could tell from the fuel how often they turn, and would."""
+    headers, predecessors = loop_headers(function, entry), _predecessors(function)
+    loops = {header: _loop(function, header, predecessors) for header in headers}
+    return {header for header, body in loops.items() if all(function.blocks[pc].kind not in CALLS for pc in body)}
+
+
+def _predecessors(function: Function) -> dict[int, set[int]]:
     predecessors: dict[int, set[int]] = {pc: set() for pc in function.blocks}
     for block in function.blocks.values():
         for successor in function.successors(block):
             predecessors[successor].add(block.pc)
-    headers = loop_headers(function, function.entry) - {function.entry}
-    return {header: _loop(function, header, predecessors) for header in sorted(headers)}
+    return predecessors
 
 
 def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) -> frozenset[int]:
