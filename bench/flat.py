@@ -61,7 +61,8 @@ class Denali:
         def run() -> Sample:
             guest = self.kernel.spawn(image, 1, memory=memory, turn=self.turn, start=False)[0]
             rival = self.kernel.spawn(other, 1, turn=OTHER_TURN, start=False)[0]
-            seconds = self._time(guest, rival) - rival.metrics()["retired"] * self.other_ns / 1e9
+            seconds, others = self._time(guest, rival)
+            seconds -= others * self.other_ns / 1e9
             self.kernel.kill(rival)
             if guest.exit_status is None:
                 raise Broken(guest.message or f"ended: {guest.ending}")
@@ -82,12 +83,16 @@ class Denali:
         assert self.loop.ident is not None
         return time.clock_gettime_ns(time.pthread_getcpuclockid(self.loop.ident)) / 1e9
 
-    def _time(self, *guests: Guest) -> float:
-        """CPU seconds of the loop from the start of these guests to the end of the first, read by the loop itself."""
-        ended: list[float] = []
+    def _time(self, *guests: Guest) -> tuple[float, int]:
+        """From the start of these guests to the end of the first, read by the loop itself when that one has ended.
+
+        CPU seconds of the loop, and the instructions that the others have executed.
+        """
+        ended: list[tuple[float, int]] = []
 
         def note(_: Future[None]) -> None:
-            ended.append(time.thread_time_ns() / 1e9)
+            others = sum(guest.metrics()["retired"] for guest in guests[1:])
+            ended.append((time.thread_time_ns() / 1e9, others))
 
         over = self.kernel.when_over(guests[:1])
         over.add_done_callback(note)
@@ -102,7 +107,8 @@ class Denali:
             raise Broken(f"no answer after {LONGEST:.0f} s") from None
         while not ended:
             time.sleep(0)
-        return ended[0] - start
+        seconds, others = ended[0]
+        return seconds - start, others
 
     def _other(self, folder: Path) -> Image:
         """The competitor; the first time, measure what its instructions cost."""
@@ -113,7 +119,7 @@ class Denali:
         if not self.other_ns:
             for fuel in (100_000_000, 200_000_000):  # the first finds what is hot
                 guest = self.kernel.spawn(image, 1, fuel=fuel, turn=OTHER_TURN, start=False)[0]
-                self.other_ns = self._time(guest) * 1e9 / fuel
+                self.other_ns = self._time(guest)[0] * 1e9 / fuel
         return image
 
     def release(self) -> None:

@@ -81,6 +81,11 @@ class FlatMemory:
             return self.body.value(f"getelementptr i8, ptr {delta}, i64 {address}")
         return self._place(address)
 
+    def _shared(self, address: Value) -> Value:
+        start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
+        distance = self.body.value(f"sub i64 {address}, {self.layout.image.ro_start}")
+        return self.body.value(f"getelementptr i8, ptr {start}, i64 {distance}")
+
     def _place(self, address: Value) -> Value:
         distance = self.body.value(f"add i64 {address}, {self.layout.displacement}")
         return self.body.value(f"getelementptr i8, ptr %ctx, i64 {distance}")
@@ -101,18 +106,22 @@ class FlatMemory:
         body = self.body
         if access.address.base is None or group.private or group.count > 1:
             return body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
-        fits, exits = self._fits(address, access, group), self.unit.exit_here()
-        go_on, loaded = body.name("private"), body.name("loaded")
-        theirs = self._read_only(address, access, group, fits, go_on, exits)
-        place = body.value(f"getelementptr i8, ptr {theirs}, i64 {address}")
-        other = body.value(f"load {kind}, ptr {place}, align 1")
-        shared = body.block
+        go_on, other, also, loaded = (body.name(name) for name in ("private", "other", "shared", "loaded"))
+        private, shared = self._fits(address, access, group), self._fits_shared(address, access, group)
+        first, second, places = private, shared, (self._place, self._shared)
+        if access.pc in self.layout.shared:
+            first, second, places = shared, private, (self._shared, self._place)
+        body.branch(first, go_on, other, likely=True)
+        body.label(other)
+        body.branch(second, also, self.unit.exit_here())
+        body.label(also)
+        rare = body.value(f"load {kind}, ptr {places[1](address)}, align 1")
         body.line(f"br label %{loaded}")
         body.label(go_on)
-        usual = body.value(f"load {kind}, ptr {self._place(address)}, align 1")
+        usual = body.value(f"load {kind}, ptr {places[0](address)}, align 1")
         body.line(f"br label %{loaded}")
         body.label(loaded)
-        return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {other}, %{shared} ]")
+        return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {rare}, %{also} ]")
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
@@ -132,36 +141,36 @@ class FlatMemory:
 
     def _check(self, address: Value, access: Access, group: Group) -> None:
         """The check of a group, in private memory; loads may also all lie in the read-only bytes."""
-        body = self.body
-        fits, exits, go_on = self._fits(address, access, group), self.unit.exit_here(), body.name("private")
+        body, go_on, exits = self.body, self.body.name("checked"), self.unit.exit_here()
+        private = self._fits(address, access, group)
         if group.private:
-            body.branch(fits, go_on, exits, likely=True)
+            body.branch(private, go_on, exits, likely=True)
             body.label(go_on)
             return
-        here = body.block
         mine = body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
-        theirs = self._read_only(address, access, group, fits, go_on, exits)
-        shared = body.block
+        theirs = self._shared("0")
+        first, second = (private, mine), (self._fits_shared(address, access, group), theirs)
+        if access.pc in self.layout.shared:
+            first, second = second, first
+        here, other, also = body.block, body.name("other"), body.name("also")
+        body.branch(first[0], go_on, other, likely=True)
+        body.label(other)
+        body.branch(second[0], also, exits)
+        body.label(also)
         body.line(f"br label %{go_on}")
         body.label(go_on)
-        self.deltas[group.first] = body.value(f"phi ptr [ {mine}, %{here} ], [ {theirs}, %{shared} ]")
+        self.deltas[group.first] = body.value(f"phi ptr [ {first[1]}, %{here} ], [ {second[1]}, %{also} ]")
 
     def _fits(self, address: Value, access: Access, group: Group) -> Value:
         """Whether a group lies in private memory."""
         offset = group.low - signed(access.address.distance) - self.layout.image.private_start
         return self._within(address, offset, self.layout.private_size - group.span)
 
-    def _read_only(self, address: Value, access: Access, group: Group, fits: Value, go_on: str, exits: str) -> Value:
-        """Where a group is not private: the distance of the read-only bytes from the guest's addresses, as a ptr."""
-        body, image = self.body, self.layout.image
-        other, shared = body.name("other"), body.name("shared")
-        body.branch(fits, go_on, other, likely=True)
-        body.label(other)
+    def _fits_shared(self, address: Value, access: Access, group: Group) -> Value:
+        """Whether it lies in the read-only bytes."""
+        image = self.layout.image
         offset = group.low - signed(access.address.distance) - image.ro_start
-        body.branch(self._within(address, offset, len(image.read_only) - group.span), shared, exits)
-        body.label(shared)
-        start = body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-        return body.value(f"getelementptr i8, ptr {start}, i64 {-image.ro_start}")
+        return self._within(address, offset, len(image.read_only) - group.span)
 
     def _within(self, address: Value, offset: int, room: int) -> Value:
         """Whether `address + offset` is at most `room`, unsigned."""

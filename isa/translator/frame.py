@@ -17,7 +17,7 @@ from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
 from .loops import STACK, counted
-from .nans import CANONICAL, Nan, States, states_at_entry
+from .nans import CANONICAL, Forced, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .stack import known_before, reach
 from .units import Block, Function, Located
@@ -39,6 +39,7 @@ class Layout:
     known: frozenset[int]  # entries of the units in this module
     calls: Calls
     mode: Mode = Mode.FLAT
+    shared: frozenset[int] = frozenset()  # pcs of loads that look in the read-only bytes first
 
     @property
     def table(self) -> str:
@@ -113,8 +114,10 @@ class Frame:
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
         self.remaining = 0  # instructions of this block from here on: to be given back when it is left here
         called = {block.pc: self._callee(block) for block in self.blocks if block.kind == "call"}
-        no_states: dict[int, States] = {block.pc: {} for block in self.blocks}
-        self.nans_at = no_states if large else states_at_entry(function, self.blocks, called)
+        self.nans_at: dict[int, States] = {block.pc: {} for block in self.blocks}
+        self.forced: Forced = {}
+        if not large:
+            self.nans_at, self.forced = states_at_entry(function, self.blocks, called)
         self.nans: States = {}
 
     def _testable(self, register: int, value: Known) -> bool:
@@ -151,7 +154,8 @@ class Frame:
 
     def space(self, name: str) -> Value:
         """A 64-bit field of the space, which never changes."""
-        space = self.body.value(f"load ptr, ptr {self._context('space')}, !invariant.load !15")
+        kind = "!invariant.load !15, !dereferenceable !24"  # so that LLVM may load from it ahead of loops
+        space = self.body.value(f"load ptr, ptr {self._context('space')}, {kind}")
         return self.body.value(f"load i64, ptr {space_field(self.body, space, name)}, !invariant.load !15")
 
     def _dirty_at_entry(self) -> dict[int, frozenset[int]]:
@@ -204,6 +208,21 @@ class Frame:
         for pc in successors:
             wanted = self.nans_at.get(pc, {})
             self._show([register for register in self.nans if wanted.get(register) is not Nan.RAW])
+            exact = self.forced.get(pc, frozenset[int]()) - self.nans.keys()
+            if exact:
+                here = self.here.pc if self.remaining else guest(pc)
+                back = self.remaining + self.fuel.spare(self.block)
+                self._look_at(exact, self._exit(here, self._dirty_now(), back=back))
+
+    def _look_at(self, registers: Iterable[int], other: str) -> None:
+        """Leave where a register holds a NaN that is not the canonical one."""
+        body, differ, go_on = self.body, "0", self.body.name("canonical")
+        for register in sorted(registers):
+            value = self.registers.read(register)
+            bits = body.value(f"xor i64 {value}, {self._canonical(value)}")
+            differ = body.value(f"or i64 {differ}, {bits}")
+        body.branch(body.value(f"icmp eq i64 {differ}, 0"), go_on, other, likely=True)
+        body.label(go_on)
 
     def _take_fuel(self, block: Block) -> None:
         needed = self.fuel.needed[block.pc]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from ..definitions.machine import CANONICAL_NAN
 from ..definitions.record import ALL_ONES, Op, Step
+from .fuel import loop_headers
 from .liveness import FLOAT, Effects
 from .units import Block, Function, Located
 
@@ -131,19 +132,55 @@ def _written(located: Located, value: Step) -> Nan:
     return Nan.CLEAN if zero else Nan.EXACT
 
 
-def states_at_entry(function: Function, blocks: list[Block], effects: Mapping[int, Effects]) -> dict[int, States]:
-    """The states at the beginning of every block; `effects` are those of the calls that end blocks, by block."""
-    entry: dict[int, States] = {blocks[0].pc: {}}
-    pending = [blocks[0].pc]
+Forced = dict[int, frozenset[int]]  # by loop header: registers that are RAW there whatever comes in
+
+
+def states_at_entry(
+    function: Function, blocks: list[Block], effects: Mapping[int, Effects]
+) -> tuple[dict[int, States], Forced]:
+    """The states at the beginning of every block; `effects` are those of the calls that end blocks, by block.
+
+    Where a register comes into a loop EXACT and round it RAW, it is RAW: who comes in has it looked at once, and the
+    loop does not make it canonical in every turn.
+    """
+    entry = _fixpoint(function, blocks, effects, {})
+    forced = _forced(function, blocks, effects, entry)
+    return (_fixpoint(function, blocks, effects, forced) if forced else entry), forced
+
+
+def _fixpoint(
+    function: Function, blocks: list[Block], effects: Mapping[int, Effects], forced: Forced
+) -> dict[int, States]:
+    first = blocks[0].pc
+    entry: dict[int, States] = {first: dict.fromkeys(forced.get(first, ()), Nan.RAW)}
+    pending = [first]
     while pending:
         block = function.blocks[pending.pop()]
         after = states_after(block, entry[block.pc], effects)
         for successor in function.successors(block):
             merged = _meet(entry[successor], after) if successor in entry else after
+            merged = merged | dict.fromkeys(forced.get(successor, ()), Nan.RAW)
             if successor not in entry or merged != entry[successor]:
                 entry[successor] = merged
                 pending.append(successor)
     return entry
+
+
+def _forced(
+    function: Function, blocks: list[Block], effects: Mapping[int, Effects], entry: dict[int, States]
+) -> Forced:
+    coming: dict[int, list[Block]] = {}
+    for block in blocks:
+        for successor in function.successors(block):
+            coming.setdefault(successor, []).append(block)
+    forced: Forced = {}
+    for header in loop_headers(function, blocks[0].pc):
+        if any(block.kind in ("call", "indirect") for block in coming[header]):
+            continue
+        after = [states_after(block, entry[block.pc], effects) for block in coming[header]]
+        raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
+        forced[header] = frozenset(raw - entry[header].keys())
+    return {header: registers for header, registers in forced.items() if registers}
 
 
 def states_after(block: Block, before: States, effects: Mapping[int, Effects]) -> States:

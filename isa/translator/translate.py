@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from ..context import TLB, Mode
+from ..context import SPACE, TLB, Mode
 from ..image import Image
 from .emit import module_text
 from .inline import inlined
@@ -16,6 +16,7 @@ from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .nans import CANONICAL_BY_CHOICE
 from .registers import TAGS
+from .shared import likely_shared
 from .strides import SPARSE_METADATA
 from .tables import find_tables
 from .unit import Layout, Unit
@@ -31,7 +32,8 @@ SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number
 declare i64 @denali_service(ptr, i64, i64, i64)
 """
 SMALL = 1000  # instructions
-METADATA = TAGS + f"!15 = !{{}}\n!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n" + SPARSE_METADATA
+SIZES = f"!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n!24 = !{{i64 {SPACE.itemsize}}}\n"
+METADATA = TAGS + "!15 = !{}\n" + SIZES + SPARSE_METADATA
 
 
 class Translation:
@@ -58,6 +60,11 @@ class Translation:
                 homes |= dict.fromkeys((located.pc for located in block.code), (function, block))
         return homes
 
+    @cached_property
+    def shared(self) -> frozenset[int]:
+        """Loads that probably find read-only bytes."""
+        return frozenset(pc for function in self.functions.values() for pc in likely_shared(function, self.image))
+
     def entries(self) -> list[int]:
         """The units to make ahead of time: one for each function, of a small image also one for each loop.
 
@@ -70,7 +77,7 @@ class Translation:
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
         found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
-        layout = Layout(self.image, self.private_size, frozenset(found), self.calls, self.mode)
+        layout = Layout(self.image, self.private_size, frozenset(found), self.calls, self.mode, self.shared)
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}

@@ -67,6 +67,9 @@ class Unit(Ends):
             self._check_stack()
         if self.assumed:
             self._check_assumed()
+        if self.entry in self.forced:
+            self._look_at(self.forced[self.entry], self._exit(self.entry, frozenset()))
+            self.registers.forget()
         if self.stack is not None:
             inside = body.name("inside")
             fits = self.memory.private(self.registers.get(STACK), *self.stack)
