@@ -7,12 +7,13 @@ from typing import Protocol
 
 from ..context import Mode
 from ..definitions.record import Cause, Op
-from .bounds import Access, Group, plan
+from .bounds import Access, Group, Plan, Planner
 from .emit import Value
 from .flat import FlatMemory, Home, Writer
 from .frame import Frame
 from .pages import PagedMemory
 from .units import Block, Table
+from .values import Tracker
 
 LARGEST = {Mode.FLAT: 1 << 16, Mode.PAGED: 1 << 10}  # bytes between the ends of a group
 
@@ -55,7 +56,9 @@ REALISATIONS: dict[Mode, Callable[[Writer], Realisation]] = {Mode.FLAT: FlatMemo
 class Accesses(Frame):
     """The part of a unit's writer that speaks of memory."""
 
-    plans: dict[int, tuple[Access, Group]]  # of the block being written, by pc
+    plans: Plan  # of the block being written
+    planned_blocks: dict[int, Plan]  # of all
+    order: list[Block]  # in which blocks are written: those whose checks others rely on come first
     memory: Realisation
     table: Table | None  # of the jump at the end of the block being written
     entry_number: Value
@@ -63,9 +66,39 @@ class Accesses(Frame):
     stride: object = None  # of the copy of a loop that is being written: there all has been checked before
 
     def _begin_accesses(self) -> None:
-        """Begin the unit."""
+        """Begin the unit: plan its blocks, each behind the one from which alone it is reached, if there is one."""
+        self.order, self.planned_blocks = list[Block](), dict[int, Plan]()
+        within = self._within()
+        behind = {pc for inner in within.values() for pc in inner}
+        largest = LARGEST[self.layout.mode]
+        for root in self.blocks:
+            known = {} if root.pc in self.copied else self.before.get(root.pc, {})
+            pending = [] if root.pc in behind else [(root, Planner(largest, Tracker(known), {}))]
+            while pending:
+                block, planner = pending.pop()
+                self.order.append(block)
+                table = self.function.tables.get(block.pc)
+                self.planned_blocks[block.pc] = planner.plan(block, table and table.place)
+                for pc in within.get(block.pc, ()):
+                    pending.append((self.function.blocks[pc], planner.behind(self.before.get(pc, {}))))
         self.memory = REALISATIONS[self.layout.mode](self)
         self.memory.prologue()
+
+    def _within(self) -> dict[int, list[int]]:
+        """For every block those that are reached from it alone, and where what it has checked still holds."""
+        if self.layout.mode is not Mode.FLAT:
+            return {}
+        before: dict[int, list[Block]] = {self.entry: [self.blocks[0]] * 2}
+        for block in self.blocks:
+            for successor in self.function.successors(block):
+                before.setdefault(successor, []).append(block)
+        within: dict[int, list[int]] = {}
+        for pc, blocks in before.items():
+            (first, *more) = blocks
+            plain = first.kind in ("goto", "branch", "back") and not {pc, first.pc} & set(self.copied)
+            if plain and not more:
+                within.setdefault(first.pc, []).append(pc)
+        return within
 
     def pointer_in_copy(self, access: Access, group: Group) -> Value:
         """The host address in such a copy."""
@@ -74,8 +107,7 @@ class Accesses(Frame):
     def _plan_accesses(self, block: Block) -> None:
         """Begin a block."""
         self.table = self.function.tables.get(block.pc)
-        known = {} if block.pc in self.copied else self.before.get(block.pc, {})
-        self.plans = plan(block, LARGEST[self.layout.mode], self.table and self.table.place, known)
+        self.plans = self.planned_blocks[block.pc]
         self.memory.begin()
 
     def planned(self) -> tuple[Access, Group]:

@@ -21,6 +21,7 @@ from .values import Known, Tracker, signed
 
 SIZED_BY_RESULT = (Op.LOAD, Op.RESERVE)
 STACKS = (("x", 2), 2)  # as a block finds the stack pointer, and as the unit found it
+AHEAD = 64  # bytes that a check covers for the sake of blocks which may not be reached
 WRITING = (Op.STORE, Op.ATOMIC, Op.CONDITIONAL)
 
 
@@ -35,12 +36,13 @@ class Access(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """Accesses of one block through one base; `low` and `high` are distances from it, `first` the pc of the first.
+    """Accesses through one base; `low` and `high` are distances from it, the first is that at `first` in `block`.
 
     `private`: nobody expects read-only bytes there, as something is written, or it is the stack.
     """
 
     first: int
+    block: int
     low: int
     high: int
     private: bool
@@ -74,23 +76,46 @@ def accesses(block: Block, known: Mapping[int, Known] | None = None) -> list[Acc
     return found
 
 
-def plan(
-    block: Block, largest: int, apart: int | None, known: Mapping[int, Known]
-) -> dict[int, tuple[Access, Group]]:
-    """For the pc of every access but `apart`: it and the group whose check covers it, of a span up to `largest`."""
-    plans: dict[int, tuple[Access, Group]] = {}
-    open_groups: dict[object, Group] = {}
-    for access in accesses(block, known):
-        if access.pc == apart:
-            continue
+Plan = dict[int, tuple[Access, Group]]  # by the pc of an access: it and the group whose check covers it
+
+
+class Planner:
+    """Forms the groups of a block, which may go on with those of the only block before it."""
+
+    def __init__(self, largest: int, tracker: Tracker, groups: Mapping[object, Group]) -> None:
+        """Groups span up to `largest` bytes; `tracker` and `groups` are as the block before left them."""
+        self.largest, self.tracker, self.groups = largest, tracker, dict(groups)
+
+    def behind(self, known: Mapping[int, Known]) -> Planner:
+        """For a block that can only be reached from the one planned last; `known` holds there too."""
+        return Planner(self.largest, Tracker(self.tracker.registers | known), self.groups)
+
+    def plan(self, block: Block, apart: int | None) -> Plan:
+        """All accesses of a block but that at `apart`."""
+        plan: Plan = {}
+        for located in block.code:
+            known = self.tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
+            access = access_of(located, dict(known))
+            if access is not None and access.pc != apart:
+                plan[access.pc] = access, self._join(access, block.pc)
+        return plan
+
+    def _join(self, access: Access, block: int) -> Group:
         low = signed(access.address.distance)
         high = low + access.size
-        group = open_groups.get(access.address.base)
-        if group is None or max(high, group.high) - min(low, group.low) > largest:
-            group = open_groups[access.address.base] = Group(access.pc, low, high, access.address.base in STACKS)
+        group = self.groups.get(access.address.base)
+        if group is None or not self._fits(group, access, low, high, block):
+            group = Group(access.pc, block, low, high, access.address.base in STACKS)
+            self.groups[access.address.base] = group
         group.low, group.high = min(low, group.low), max(high, group.high)
         group.private |= access.writes
         group.writes |= access.writes
         group.count += 1
-        plans[access.pc] = access, group
-    return plans
+        return group
+
+    def _fits(self, group: Group, access: Access, low: int, high: int, block: int) -> bool:
+        """Whether an access can be covered too. Where a later block makes it, that must not ask for much more."""
+        span = max(high, group.high) - min(low, group.low)
+        if group.block == block:
+            return span <= self.largest
+        return span - group.span <= AHEAD and span <= self.largest and (group.private or not access.writes)

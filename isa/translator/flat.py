@@ -9,7 +9,7 @@ from .bounds import Access, Group
 from .emit import Body, Value
 from .frame import Layout
 from .loops import STACK
-from .units import Located
+from .units import Block, Located
 from .values import signed
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Writer(Protocol):
     body: Body
     layout: Layout
     here: Located
+    block: Block
     stack: tuple[int, int] | None  # what lies there, from the stack pointer as the unit found it, is private memory
 
     def planned(self) -> tuple[Access, Group]:
@@ -58,14 +59,13 @@ class FlatMemory:
 
     def __init__(self, unit: Writer) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
-        self.deltas: dict[int, Value] = {}
+        self.deltas: dict[tuple[int, int], Value] = {}  # by group: the distance of the region that its check found
 
     def prologue(self) -> None:
         """Nothing has to be known."""
 
     def begin(self) -> None:
-        """Begin a block."""
-        self.deltas = {}  # by group: the distance of the region that the check found, as a ptr
+        """Begin a block; what has been checked before it stays so."""
 
     def pointer(self, address: Value, size: int, cause: Cause) -> Value:
         """The host address, checked with the group of this access."""
@@ -74,9 +74,9 @@ class FlatMemory:
             return self._fixed(access)
         if access.address.base == STACK and self.unit.stack is not None:
             return self._place(address)
-        if group.first == self.unit.here.pc:
+        if (group.block, group.first) == (self.unit.block.pc, access.pc):
             self._check(address, access, group)
-        delta = self.deltas.get(group.first)
+        delta = self.deltas.get((group.block, group.first))
         if delta is not None:
             return self.body.value(f"getelementptr i8, ptr {delta}, i64 {address}")
         return self._place(address)
@@ -159,7 +159,7 @@ class FlatMemory:
         body.label(also)
         body.line(f"br label %{go_on}")
         body.label(go_on)
-        self.deltas[group.first] = body.value(f"phi ptr [ {first[1]}, %{here} ], [ {second[1]}, %{also} ]")
+        self.deltas[group.block, group.first] = body.value(f"phi ptr [ {first[1]}, %{here} ], [ {second[1]}, %{also} ]")
 
     def _fits(self, address: Value, access: Access, group: Group) -> Value:
         """Whether a group lies in private memory."""

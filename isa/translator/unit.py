@@ -47,7 +47,7 @@ class Unit(Ends):
     def text(self) -> str:
         """The function's definition."""
         self._prologue()
-        for block in self.blocks:
+        for block in self.order:
             self._write_block(block)
         self._unwind()
         name = f"pc_{self.entry:x}"
