@@ -62,7 +62,9 @@ class FlatMemory:
         self.deltas: dict[tuple[int, int], Value] = {}  # by group: the distance of the region that its check found
 
     def prologue(self) -> None:
-        """Nothing has to be known."""
+        """The distance of private memory, in one register wherever a check chooses between regions."""
+        place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
+        self.body.line(f'%own = call ptr asm "", "=r,0"(ptr {place})')
 
     def begin(self) -> None:
         """Begin a block; what has been checked before it stays so."""
@@ -116,6 +118,8 @@ class FlatMemory:
         body.branch(second, also, self.unit.exit_here())
         body.label(also)
         rare = body.value(f"load {kind}, ptr {places[1](address)}, align 1")
+        bank = "x" if kind == "double" else "r"  # LLVM would make one load of the two, from a place to be chosen
+        rare = body.value(f'call {kind} asm "", "={bank},0"({kind} {rare})')
         body.line(f"br label %{loaded}")
         body.label(go_on)
         usual = body.value(f"load {kind}, ptr {places[0](address)}, align 1")
@@ -147,7 +151,7 @@ class FlatMemory:
             body.branch(private, go_on, exits, likely=True)
             body.label(go_on)
             return
-        mine = body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
+        mine = "%own"
         theirs = self._shared("0")
         first, second = (private, mine), (self._fits_shared(address, access, group), theirs)
         if access.pc in self.layout.shared:
