@@ -27,7 +27,15 @@ KERNELS = {
 }
 
 # The same meaning for every compiler: no fused multiply-add, so that the last bits of checksums agree.
-FLAGS = ("-std=gnu11", "-O2", "-ffreestanding", "-fno-math-errno", "-fno-stack-protector", "-ffp-contract=off")
+FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-fomit-frame-pointer",
+    "-ffreestanding",
+    "-fno-math-errno",
+    "-fno-stack-protector",
+    "-ffp-contract=off",
+)
 
 
 class Sample(NamedTuple):
