@@ -33,7 +33,7 @@ from denali.tlb import flat
 from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
-from . import births, life, parking, revocation, verbs
+from . import births, life, parking, reset, revocation, verbs
 from .births import ENDLESS
 from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
@@ -274,25 +274,25 @@ class Kernel:
         """Set a living guest back to where it began, at its image's start or mark.
 
         It keeps number and address, and has new randomness and all its fuel; its connections are reset, its console is
-        forgotten. What this costs are the pages that it ever touched.
+        forgotten. What this costs are the pages that it wrote to since it began or was last reset.
 
         Raises:
             ValueError: it is over, or has a virtual MMU.
         """
         seeds = np.frombuffer(os.urandom(16), np.uint64)
 
-        def reset() -> bool:
+        def restore() -> bool:
             self._runner.warehouse.summon(guest.row)
-            return bool(parking.restore(self.tables.address, guest.row, seeds.ctypes.data))
+            return bool(reset.restore(self.tables.address, guest.row, seeds.ctypes.data))
 
-        if not self._call(reset):
+        if not self._call(restore):
             raise ValueError(f"{guest} cannot be reset: it is over, or has frames of its own choice")
 
     def park(self, *guests: Guest) -> int:
         """Pack the memory of those guests that idle now, until they are wanted; how many could be.
 
         The kernel does so by itself when memory is short. Not parked are the gateway, guests that have used their
-        virtual MMU, and those that have touched more than a mebibyte.
+        virtual MMU, and those that have written to more than a mebibyte.
         """
         address = self.tables.address
 

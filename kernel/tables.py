@@ -69,6 +69,7 @@ class Tables:
         record["capacity"], record["count"] = len(self.guests), 1
         record["mask"] = self.mask = (1 << (len(self.guests) - 1).bit_length()) - 1
         record["asked_by"], record["pagemap"] = FOREVER, self._pagemap
+        record["scans"] = self._pagemap >= 0
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 

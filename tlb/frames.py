@@ -27,9 +27,9 @@ from .native import External, carray, native, numbers_at, pointer_to, zero
 FRAME = 4096
 LENGTHS = 1024  # runs this long or longer share one list
 _DROP = 4  # MADV_DONTNEED: the host takes the frame back, the next reader finds zeros
-_NO_RESERVE = 0x4000  # MAP_NORESERVE: address space now, memory on use
+NO_RESERVE = 0x4000  # MAP_NORESERVE: address space now, memory on use
 _HUGE_PAGES = 14
-_NO_HUGE_PAGES = 15  # MADV_NOHUGEPAGE: a guest touches few of its frames, and pays for those only
+NO_HUGE_PAGES = 15  # MADV_NOHUGEPAGE: a guest touches few of its frames, and pays for those only
 _POPULATE = 23  # MADV_POPULATE_WRITE: back it with memory now, many frames in one call
 _PROCESS_MADVISE, _SELF = 440, -10000  # the system call, PIDFD_SELF
 _BLOCK = 512  # frames of a huge page of 2 MiB
@@ -54,6 +54,8 @@ POOL = np.dtype(
         ("hold_used", "<i8"),
         ("accounts", "<i8"),  # host address: for each guest its `ACCOUNT`
         ("guests", "<i8"),
+        ("mapped", "<i8"),  # host address: for the first frame of a run a byte: `stretches` has mapped some of it
+        ("mapped_count", "<i8"),
     ]
 )
 
@@ -177,9 +179,15 @@ def take(pool: Any, length: int, holder: int) -> int:
 
 
 @native
+def drop(pool: Any, first: int, length: int) -> bool:
+    """Have pages read as they were mapped, as zeros or from a file, and cost nothing; False where they are locked."""
+    return _madvise(pool.base + first * FRAME, length * FRAME, _DROP) == 0
+
+
+@native
 def empty(pool: Any, first: int, length: int) -> None:
     """Have a run read as zeros, and cost the host nothing; zeros are written where it is locked."""
-    if _madvise(pool.base + first * FRAME, length * FRAME, _DROP) != 0:
+    if not drop(pool, first, length):
         zero(pool.base + first * FRAME, length * FRAME)
 
 
@@ -196,7 +204,7 @@ def populate(pool: Any, length: int) -> None:
         end = min((here // (_BLOCK * FRAME) + 1) * _BLOCK * FRAME, pool.base + pool.count * FRAME)
         _madvise(here, end - here, _HUGE_PAGES)
         _madvise(here, end - here, _POPULATE)
-        _madvise(here, end - here, _NO_HUGE_PAGES)  # frames given back are not to grow into huge ones
+        _madvise(here, end - here, NO_HUGE_PAGES)  # frames given back are not to grow into huge ones
         pool.backed = (end - pool.base) // FRAME
 
 
@@ -241,8 +249,8 @@ class Frames:
 
     def __init__(self, count: int, guests: int = 256) -> None:
         """Reserve `count` frames, for guests with numbers below `guests`."""
-        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-        self._map.madvise(_NO_HUGE_PAGES)
+        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
+        self._map.madvise(NO_HUGE_PAGES)
         self.memory = np.frombuffer(self._map, np.uint8)
         self.holder, self._length, self._next, self.holds, self.bound = (np.zeros(count, np.int64) for _ in range(5))
         self._lists = np.full(LENGTHS + 1, -1, np.int64)
@@ -251,8 +259,9 @@ class Frames:
         tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
         addresses = [table.ctypes.data for table in tables]
         holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
-        accounts = (self.accounts.ctypes.data, guests)
-        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *accounts)
+        self.mapped = np.zeros(count, np.uint8)
+        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0)
+        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *rest)
         self.address: int = self.record.ctypes.data
 
     @property
@@ -306,6 +315,7 @@ class Frames:
         unheld = self.holder == 0
         assert (listed == unheld).all(), f"{int((listed != unheld).sum())} frames have no holder, or several"
         assert self.free == int(unheld.sum()), f"{self.free} frames are counted free, {int(unheld.sum())} are"
+        laws.check_stretches(self)
         laws.check_holds(self)
         laws.check_bindings(self)
         for first, length in self.runs():

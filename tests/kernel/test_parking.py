@@ -23,7 +23,7 @@ from denali.kernel.records import End, State
 from denali.kernel.swap import BLOCK, Full, Swap, Unreadable
 
 from .conftest import opened, program
-from .programs import SLEEPER, SPIN
+from .programs import SLEEPER, SPIN, TABLE
 
 # Adds one to a counter for each frame that it receives, and spoils all registers that it does not need.
 COUNTS = """
@@ -99,6 +99,13 @@ def sleepers(kernel: Kernel, number: int, source: str = COUNTS, **options: objec
     return guests
 
 
+def table_keepers(kernel: Kernel, number: int) -> list[Guest]:
+    """Guests of a warmed image that share a long stretch of it."""
+    guests = list(kernel.spawn(kernel.warm(program(TABLE)), number))
+    settled(guests)
+    return guests
+
+
 def test_a_parked_guest_has_no_frames_and_comes_back_bit_by_bit(kernel: Kernel) -> None:
     guests = sleepers(kernel, 10)
     before = [digest(kernel, guest) for guest in guests]
@@ -135,18 +142,23 @@ def test_a_timer_wakes_a_parked_guest(kernel: Kernel) -> None:
     assert count(guest) > before
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_interleaving_of_parking_and_running_is_as_if_nobody_had_been_parked(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     swap = tmp_path_factory.mktemp("swap") / "file" if data.draw(st.booleans()) else None
     with opened(engine, swap=swap, resident=1 if swap else None, clock="virtual") as kernel:
-        one, other = sleepers(kernel, 2)
+        one, other = sleepers(kernel, 2) if data.draw(st.booleans()) else table_keepers(kernel, 2)
         sent = 0
-        for verb in data.draw(st.lists(st.sampled_from(["park", "send", "write", "look"]), max_size=12)):
+        for verb in data.draw(st.lists(st.sampled_from(["park", "send", "write", "look", "reset"]), max_size=12)):
             if verb == "park":
                 kernel.park(one)
+            elif verb == "reset":
+                sent = 0
+                for guest in (one, other):
+                    guest.reset()
+                settled([one, other])
             elif verb == "send":
                 sent += 1
                 for guest in (one, other):
