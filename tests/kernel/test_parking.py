@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import os
+import resource
+import signal
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -240,6 +244,12 @@ def test_killing_and_closing_give_back_what_was_parked(make_kernel: Callable[...
 def spoil(kernel: Kernel, path: Path, how: str) -> None:
     if how == "truncated":
         os.truncate(path, BLOCK)
+    elif how == "punched":
+        with path.open("r+b") as file:
+            keep, punch = 1, 2
+            size = path.stat().st_size
+            if ctypes.CDLL(None).fallocate(file.fileno(), keep | punch, ctypes.c_long(0), ctypes.c_long(size)):
+                pytest.skip("the file system makes no holes")
     elif how == "overwritten":
         with path.open("r+b") as file:
             file.seek(BLOCK)
@@ -252,7 +262,12 @@ def spoil(kernel: Kernel, path: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("truncated", "was cut short"), ("overwritten", "the checksum of"), ("unreadable", "Input/output error")],
+    [
+        ("truncated", "was cut short"),
+        ("overwritten", "the checksum of"),
+        ("punched", "the checksum of"),
+        ("unreadable", "Input/output error"),
+    ],
 )
 def test_what_the_disk_loses_stops_those_guests_and_no_others(
     make_kernel: Callable[..., Kernel], tmp_path: Path, how: str, words: str
@@ -279,6 +294,52 @@ def test_what_the_disk_loses_stops_those_guests_and_no_others(
         assert str(guest.message).startswith(f"guest {guest.number} (program): lost: ")
     settled(resident)
     assert [count(guest) for guest in resident] == [1] * 5
+
+
+def test_a_swap_file_that_somebody_removed_loses_nobody(make_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
+    kernel = make_kernel(resident=1 << 40, swap=tmp_path / "swap")
+    guests = sleepers(kernel, 20)
+    change(kernel, resident=0)
+    kernel.park(*guests)
+    change(kernel, resident=None)
+    assert sum(int(kernel.tables.parked["offset"][guest.row]) > 0 for guest in guests if guest.parked) >= 15
+    (tmp_path / "swap").unlink()
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    settled(guests)
+    assert [count(guest) for guest in guests] == [1] * 20
+    kernel.close()
+
+
+def test_a_small_file_system_fills_and_all_go_on(make_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
+    kernel = make_kernel(resident=1 << 40, swap=tmp_path / "swap")
+    guests = sleepers(kernel, 200)
+    before = [digest(kernel, guest) for guest in guests]
+    change(kernel, resident=0)
+    with most_of_a_file(20 * BLOCK):
+        kernel.park(*guests)  # those that the kernel has not parked by itself, being above its limit
+        assert kernel.metrics()["parked"] == 200
+    change(kernel, resident=None)
+    on_disk = sum(int(kernel.tables.parked["offset"][guest.row]) >= 0 for guest in guests)
+    assert 5 <= on_disk < 100
+    assert [digest(kernel, guest) for guest in guests] == before
+    kernel.park(*guests)
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    settled(guests)
+    assert [count(guest) for guest in guests] == [1] * 200
+
+
+@contextlib.contextmanager
+def most_of_a_file(size: int) -> Iterator[None]:
+    """The host lets files of this process grow no further meanwhile: what is beyond is written in part, or not."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_swap_file_gives_back_what_was_written(tmp_path: Path) -> None:
