@@ -38,6 +38,7 @@ from .births import ENDLESS
 from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
 from .leases import Lease
+from .life import LAST_NAME
 from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
 from .records import End, State
@@ -50,6 +51,7 @@ CAPACITY = 1 << 20
 PACKETS = 1 << 18
 CHUNKS = 65536
 TURN = 1_000_000
+LARGEST = {"capacity": LAST_NAME, "frames": 1 << 40, "packets": 1 << 30}
 TOTALS = (
     "turns",
     "retired",
@@ -93,19 +95,35 @@ class Kernel:
             resident: bytes of this process's memory from which on idle guests are parked; None: only when there are no
                 frames for somebody.
             swap: a file to be made for the memory of parked guests when it is more than a quarter of that.
+
+        Raises:
+            Overdrawn: the host has not the address space for these sizes, or the gateway not the frames.
+            OSError: the swap file cannot be made.
+            ValueError: a size makes no sense.
         """
+        for name, size in (("capacity", capacity), ("frames", frames), ("packets", packets)):
+            if not 1 <= size <= LARGEST[name]:
+                raise ValueError(f"{name} is {size}; it must be 1 to {LARGEST[name]}")
         self._own_engine = engine is None
         self.engine = engine or Engine()
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter
         self._closed, self._gatekeeper = threading.Lock(), Gatekeeper()
-        self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
+        try:
+            self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
+        except BaseException:
+            self._let_go()
+            raise
         self._call = self._runner.mailbox.call
         self.endings = self._runner.obituary
         _open.add(self)
         if gateway is not None:
-            self._open_gateway(gateway)
+            try:
+                self._open_gateway(gateway)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -447,10 +465,14 @@ class Kernel:
             if self not in _open:
                 return
             _open.discard(self)
-            self.tables.close()
             self._runner.spaces.close()
-            if self._own_engine:
-                self.engine.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close descriptors, and the engine if it is ours."""
+        self.tables.close()
+        if self._own_engine:
+            self.engine.close()
 
 
 @atexit.register

@@ -17,6 +17,7 @@ Laws, asserted by `Frames.check`:
 from __future__ import annotations
 
 import mmap
+import resource
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,13 @@ _pool = pointer_to(POOL)
 
 class Overdrawn(Exception):
     """More was asked for than is there; the message has the numbers."""
+
+
+def refused_space(what: str, size: int) -> str:
+    """The message that the host gives no address space for something; with the user's limit, if there is one."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    words = "" if limit == resource.RLIM_INFINITY else f"; ulimit -v allows this process {limit / 2**30:.1f} GiB in all"
+    return f"the host refuses {size / 2**30:,.1f} GiB of address space for {what}{words}"
 
 
 @native
@@ -248,21 +256,34 @@ class Frames:
     """The pool's owner in Python: reserves it, keeps its record alive, says who holds what."""
 
     def __init__(self, count: int, guests: int = 256) -> None:
-        """Reserve `count` frames, for guests with numbers below `guests`."""
-        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
+        """Reserve `count` frames, for guests with numbers below `guests`.
+
+        Raises:
+            Overdrawn: the host does not give so much address space.
+        """
+        try:
+            self._reserve(count, guests)
+        except (OSError, OverflowError, MemoryError):
+            size = count * (FRAME + 41 + 2 * HOLD.itemsize) + guests * ACCOUNT.itemsize
+            what = f"{count:,} frames of memory for {guests:,} guests"
+            raise Overdrawn(refused_space(what, size)) from None
         self._map.madvise(NO_HUGE_PAGES)
+        tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
+        addresses = [table.ctypes.data for table in tables]
+        holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
+        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0)
+        self.record = np.zeros(1, POOL)
+        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *rest)
+        self.address: int = self.record.ctypes.data
+
+    def _reserve(self, count: int, guests: int) -> None:
+        """Address space for the frames, and for what is known of each frame and guest."""
+        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
         self.memory = np.frombuffer(self._map, np.uint8)
         self.holder, self._length, self._next, self.holds, self.bound = (np.zeros(count, np.int64) for _ in range(5))
         self._lists = np.full(LENGTHS + 1, -1, np.int64)
         self.hold_items, self.accounts = np.zeros(2 * count, HOLD), np.zeros(guests, ACCOUNT)
-        self.record = np.zeros(1, POOL)
-        tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
-        addresses = [table.ctypes.data for table in tables]
-        holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
         self.mapped = np.zeros(count, np.uint8)
-        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0)
-        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *rest)
-        self.address: int = self.record.ctypes.data
 
     @property
     def count(self) -> int:
