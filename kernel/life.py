@@ -20,7 +20,7 @@ from denali.tlb.flat import context_at, registers_address, registers_at, space_a
 from denali.tlb.native import carray, copy, native, numbers_at, pointer_to, zero
 
 from . import console, revocation
-from .crumbs import drop_crumbs
+from .crumbs import count_parked, drop_crumbs
 from .nic import alive, drop_queue
 from .records import GUEST, NOBODY, SCRATCH, End, State, guest_at, kernel_at
 from .scheduler import purge, ready
@@ -332,7 +332,7 @@ def _forget(kernel: Any, number: int) -> None:
 def _bury_parked(kernel: Any, number: int) -> None:
     """Give back what is kept of a parked guest that is over."""
     drop_crumbs(kernel, number)
-    kernel.parked_count -= 1
+    count_parked(kernel, -1, 0)
     _forget(kernel, number)
 
 

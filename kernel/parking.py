@@ -18,7 +18,7 @@ from denali.tlb.compiled import entry
 from denali.tlb.flat import registers_address, space_at
 from denali.tlb.native import copy, native, numbers_at
 
-from .crumbs import PARKED, drop_crumbs, keep, parked_at, want
+from .crumbs import PARKED, count_parked, drop_crumbs, keep, parked_at, want
 from .life import birth_at, give_run_back, map_template
 from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready_ahead
@@ -95,7 +95,7 @@ def put_away(kernel_address: int, number: int, source: int, packed: int, size: i
     copy(where, guest.registers, _REGISTERS)
     give_run_back(kernel, guest)
     guest.context, guest.registers = 0, where
-    kernel.parked_count += 1
+    count_parked(kernel, 1, guest.frames)
     return True
 
 
@@ -152,7 +152,7 @@ def put_back(kernel_address: int, number: int, source: int, size: int) -> int:
     guest.registers = registers_address(address, space_at(birth.space))
     copy(guest.registers, kernel.parked + number * _PARKED, _REGISTERS)
     drop_crumbs(kernel, number)
-    kernel.parked_count -= 1
+    count_parked(kernel, -1, 0)
     return 0
 
 

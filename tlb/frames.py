@@ -57,6 +57,7 @@ POOL = np.dtype(
         ("guests", "<i8"),
         ("mapped", "<i8"),  # host address: for the first frame of a run a byte: `stretches` has mapped some of it
         ("mapped_count", "<i8"),
+        ("reserve", "<i8"),  # frames in a row that stay free for the kernel when guests ask for some
     ]
 )
 
@@ -162,28 +163,59 @@ def _merge(pool: Any) -> None:
 
 
 @native
-def _find(pool: Any, length: int) -> int:
-    """A free run of exactly `length` frames, off its list; -1 when there is none."""
+def _listed(pool: Any, length: int) -> int:
+    """A free run of exactly `length` frames, off its list, as the lists are; -1 when there is none."""
     run = _pop(pool, length, length) if length < LENGTHS else -1
     if run < 0 and pool.fresh + length <= pool.count:
         run = pool.fresh
         pool.fresh += length
+    return run if run >= 0 else _split(pool, length)
+
+
+@native
+def _find(pool: Any, length: int) -> int:
+    """The same, after free runs have been merged, if need be."""
+    run = _listed(pool, length)
     if run < 0 and pool.free >= length:
+        _merge(pool)
         run = _split(pool, length)
-        if run < 0:
-            _merge(pool)
-            run = _split(pool, length)
+    return run
+
+
+@native
+def _hold(pool: Any, run: int, length: int, holder: int) -> int:
+    """Write down who holds a run that is on no list, if there is one; the run."""
+    if run >= 0:
+        numbers_at(pool.holder, pool.count)[run : run + length] = holder + 1
+        pool.free -= length
     return run
 
 
 @native
 def take(pool: Any, length: int, holder: int) -> int:
     """Give `holder` a run of `length` zeroed frames; its first frame, or -1 when no run is that long."""
-    run = _find(pool, length)
-    if run >= 0:
-        numbers_at(pool.holder, pool.count)[run : run + length] = holder + 1
-        pool.free -= length
-    return run
+    return _hold(pool, _find(pool, length), length, holder)
+
+
+@native
+def take_spare(pool: Any, length: int, holder: int) -> int:
+    """`take` for what a guest asks for itself: `reserve` frames in a row stay free, or it gets none."""
+    if pool.reserve == 0 or pool.count - pool.fresh >= pool.reserve + length:
+        return take(pool, length, holder)
+    kept = -1
+    for index in range(min(pool.reserve, LENGTHS), LENGTHS + 1):
+        kept = _pop(pool, index, pool.reserve)
+        if kept >= 0:
+            break
+    if kept < 0:
+        return -1
+    size = numbers_at(pool.length, pool.count)[kept]
+    run = _listed(pool, length)
+    if run < 0 and size >= pool.reserve + length:
+        size -= length
+        run = kept + size
+    _push(pool, kept, size)
+    return _hold(pool, run, length, holder)
 
 
 @native
@@ -241,9 +273,9 @@ def give_back(pool: Any, first: int, length: int) -> None:
 
 
 @entry
-def take_run(pool: int, length: int, holder: int) -> int:
-    """`take` for Python."""
-    return take(pool_at(pool), length, holder)
+def take_run(pool: int, length: int, holder: int, spare: bool) -> int:
+    """`take` or `take_spare` for Python."""
+    return take_spare(pool_at(pool), length, holder) if spare else take(pool_at(pool), length, holder)
 
 
 @entry
@@ -271,7 +303,7 @@ class Frames:
         tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
         addresses = [table.ctypes.data for table in tables]
         holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
-        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0)
+        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0, 0)
         self.record = np.zeros(1, POOL)
         self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *rest)
         self.address: int = self.record.ctypes.data
@@ -295,15 +327,15 @@ class Frames:
         """Frames nobody holds."""
         return int(self.record["free"][0])
 
-    def take(self, length: int, holder: int) -> int:
-        """Give `holder` a run of `length` zeroed frames; the number of its first frame.
+    def take(self, length: int, holder: int, *, spare: bool = False) -> int:
+        """Give `holder` a run of `length` zeroed frames, `spare`: that is not reserved; the number of its first frame.
 
         Raises:
             Overdrawn: no free run is that long.
         """
         if length < 1:
             raise ValueError(f"a run has at least one frame, not {length}")
-        first = take_run(self.address, length, holder)
+        first = take_run(self.address, length, holder, spare)
         if first < 0:
             raise Overdrawn(f"guest {holder} asked for {length} frames; {self.free} of {self.count} are free")
         return first

@@ -407,3 +407,43 @@ def test_a_guest_is_reset_in_every_state_in_which_it_lives(kernel: Kernel) -> No
     ready.kill()
     with pytest.raises(ValueError, match="cannot be reset"):
         ready.reset()
+
+
+def test_a_guest_that_takes_every_frame_leaves_those_that_are_parked_their_way_back(
+    make_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = make_kernel(frames=17 * 8)
+    guests = sleepers(kernel, 4)
+    assert kernel.park(*guests) == 4
+    (hoarder,) = kernel.spawn(program(HOARDS), extra=1000)
+    deadline = time.monotonic() + 20
+    while hoarder.metrics()["turns"] < 20:
+        assert time.monotonic() < deadline
+    assert hoarder.metrics()["extra_held"] >= 17 * 6
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    while any(kernel.tables.guests["frames_received"][guest.row] == 0 for guest in guests):
+        assert time.monotonic() < deadline, "those that are parked wait for ever"
+        time.sleep(0.01)
+    assert [count(guest) for guest in guests] == [1] * 4
+    assert hoarder.ending is None
+    kernel.check()
+
+
+# Asks for frames for ever, and gives every second of those it is given back, so that what is free lies scattered.
+HOARDS = """
+.data
+array: .zero 16
+.text
+_start: la s0, array
+more: li a1, 1
+v.allocate a2, s0, a1
+beqz a2, none
+addi a3, s0, 8
+v.allocate a2, a3, a1
+beqz a2, none
+v.release a2, s0, a1
+j more
+none: v.yield zero, zero, zero
+j more
+"""
