@@ -292,10 +292,11 @@ class Kernel:
         """Set a living guest back to where it began, at its image's start or mark.
 
         It keeps number and address, and has new randomness and all its fuel; its connections are reset, its console is
-        forgotten. What this costs are the pages that it wrote to since it began or was last reset.
+        forgotten; its virtual MMU and the frames that it asked for are taken. What this costs are those, and the pages
+        that it wrote to since it began or was last reset.
 
         Raises:
-            ValueError: it is over, or has a virtual MMU.
+            ValueError: it is over.
         """
         seeds = np.frombuffer(os.urandom(16), np.uint64)
 
@@ -304,7 +305,7 @@ class Kernel:
             return bool(reset.restore(self.tables.address, guest.row, seeds.ctypes.data))
 
         if not self._call(restore):
-            raise ValueError(f"{guest} cannot be reset: it is over, or has frames of its own choice")
+            raise ValueError(f"{guest} cannot be reset: it is over")
 
     def park(self, *guests: Guest) -> int:
         """Pack the memory of those guests that idle now, until they are wanted; how many could be.

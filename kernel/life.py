@@ -158,7 +158,7 @@ def _renew(kernel: Any, number: int) -> bool:
     guest = guest_at(kernel, number)
     if guest.kept or guest.outstanding or guest.queued:
         return False
-    if guest.paging or birth_at(guest.birth).bonus:
+    if guest.paging or holds.account_at(pool.pool_at(kernel.frames), number).bonus:
         zero(pool.pool_at(kernel.frames).accounts + number * ACCOUNT, ACCOUNT)
     name = guest.name + kernel.mask + 1
     zero(kernel.guests + number * ROW, ROW)

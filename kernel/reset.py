@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from denali.tlb import bindings
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, registers_address, space_at
+from denali.tlb.holds import account_at
 from denali.tlb.native import copy, native, numbers_at, zero
 
-from . import console
+from . import console, revocation
 from .life import birth_at, identify, is_mapped
 from .nic import alive, drop_queue
 from .parking import template_page
@@ -78,6 +80,17 @@ def _restore_memory(kernel: Any, birth: Any, guest: Any) -> None:
     _drop(kernel, birth, guest, low, high)
 
 
+@native
+def _give_up_frames(kernel: Any, guest: Any, number: int) -> None:
+    """Take its TLB and the frames that it asked for from a guest; what it may ask for stays as it is."""
+    frames = pool.pool_at(kernel.frames)
+    account = account_at(frames, number)
+    bonus = account.bonus
+    revocation.forget(kernel, number)
+    bindings.give_up_everything(frames, number)
+    account.bonus, guest.paging = bonus, 0
+
+
 @entry
 def restore(kernel_address: int, number: int, seeds: int) -> bool:
     """Set a living guest, which has its frames, back to where it began; False when it is not one.
@@ -86,13 +99,15 @@ def restore(kernel_address: int, number: int, seeds: int) -> bool:
     """
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
-    if not alive(kernel, number) or guest.context == 0 or guest.paging:
+    if not alive(kernel, number) or guest.context == 0:
         return False
     birth, began = birth_at(guest.birth), guest.state
     cancel_timer(kernel, number)
     drop_queue(kernel, number)
     break_streams(kernel, number)
     console.clear(kernel, number)
+    if guest.paging:
+        _give_up_frames(kernel, guest, number)
     _restore_memory(kernel, birth, guest)
     guest.registers = registers_address(guest.context, space_at(birth.space))
     context_at(guest.context).space = birth.space
