@@ -19,12 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from denali.isa.context import CONTEXT
 from denali.isa.runtime.engine import Engine
 from denali.isa.virtual import Sent
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End, State
 from denali.kernel.swap import BLOCK, Full, Swap, Unreadable
+from denali.tlb.native import offset_of
 
 from .conftest import opened, program
 from .programs import SLEEPER, SPIN, TABLE
@@ -183,7 +185,7 @@ def _without_identity(kernel: Kernel, guest: Guest) -> bytes:
     memory = bytearray(guest.read_memory(guest.image.private_start, guest.memory))
     memory[-128:-80] = bytes(48)
     first = int(kernel.tables.guests["first_frame"][guest.number]) * 4096
-    registers = bytes(kernel.tables.frames.memory[first + 80 : first + 592])
+    registers = bytes(kernel.tables.frames.memory[first + offset_of(CONTEXT, "fcsr") : first + CONTEXT.itemsize])
     return bytes(memory) + registers
 
 
