@@ -23,6 +23,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from denali.room import available
+
 WASM = """(module (memory 1) (func (export "answer") (param i64) (result i64)
   (i64.store (i32.const 0) (local.get 0)) (i64.load (i32.const 0))))"""
 SECONDS = 10.0  # for making them
@@ -167,7 +169,7 @@ def gather(name: str, most: int, seconds: float) -> Crowd:
         if time.perf_counter() - begin > seconds:
             ended = f"the {seconds:g} s for making them were over"
             break
-        if count % 1000 == 0 and _available() < SPARE:
+        if count % 1000 == 0 and available() < SPARE:
             ended = f"less than {SPARE >> 30} GiB of memory were free"
             break
     made = time.perf_counter()
@@ -177,11 +179,6 @@ def gather(name: str, most: int, seconds: float) -> Crowd:
     spawn = (made - begin) * 1e9 / count if count else 0.0
     members.end()
     return Crowd(name, count, answered, each, spawn, done - made, ended)
-
-
-def _available() -> int:
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 def measure(

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from denali.room import available
+
 if TYPE_CHECKING:
     from denali.kernel.kernel import Kernel
 
@@ -87,12 +89,6 @@ def measure(most: int, progress: Callable[[str], None] = lambda _: None, *, park
         _require(count)
         points.append(_apart(count, park=park))
     return points
-
-
-def available() -> int:
-    """Bytes of memory that the host could still give."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 def _require(count: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from denali.isa.image import Image
 from denali.isa.tools.assembler import assemble
-from denali.kernel import births, crumbs, parking
+from denali.kernel import births, crumbs, reset
 from denali.kernel.records import GUEST
 from denali.kernel.template import Frozen
 from denali.kernel.warehouse import resident
@@ -57,10 +57,10 @@ def parked(image: Image, count: int) -> None:
         kept = (len(tables.crumbs.items) - tables.crumbs.free) * crumbs.CRUMB.itemsize / done
         back = timed(kernel, lambda: [warehouse.summon(guest.row) for guest in guests])
         seeds = kernel.tables.scratch.ctypes.data
-        reset = timed(kernel, lambda: [parking.restore(tables.address, guest.row, seeds) for guest in guests])
+        again = timed(kernel, lambda: [reset.restore(tables.address, guest.row, seeds) for guest in guests])
     total = kept + crumbs.PARKED.itemsize + GUEST.itemsize
     print(f"{answered:,} guests answered, {done:,} parked: {total:,.0f} B each: {kept:,.0f} packed, records the rest")
-    print(f"park {away / done / 1e3:.1f} us, bring back {back / done / 1e3:.1f} us, reset {reset / done / 1e3:.1f} us")
+    print(f"park {away / done / 1e3:.1f} us, bring back {back / done / 1e3:.1f} us, reset {again / done / 1e3:.1f} us")
 
 
 def turns(count: int) -> None:

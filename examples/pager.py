@@ -101,7 +101,7 @@ def event(cause: int, value: int) -> None:
 
 
 def main() -> int:
-    """Fill the heap twice over, and add up what is in it: the exit status."""
+    """Fill the heap twice over, and add up what is in it: the exit status, of which a shell shows 8 bits."""
     machine.handle(event)
     if machine.mmu(16) < 0:
         return -1
@@ -111,5 +111,5 @@ def main() -> int:
     total = 0
     for i in range(PAGES * 512):
         total += heap[i]
-    print(counts[0], "pages have frames;", counts[1], "were squeezed and", counts[2], "expanded")
+    print(counts[0], "pages have frames;", counts[1], "were squeezed and", counts[2], "expanded; the sum is", total)
     return total

@@ -86,7 +86,10 @@ def _record(birth: Birth, space: int, plan: Plan) -> Any:
     record["space"], record["frames"], record["dense"] = space, birth.frames, made.dense
     record["pieces"], record["piece_count"] = made.pieces.ctypes.data, len(made.pieces)
     record["index"], record["pages"] = made.index.ctypes.data, made.pages.ctypes.data
-    record["page_count"] = len(made.index)
+    record["page_count"], record["own"], record["own_count"] = len(made.index), made.own.ctypes.data, len(made.own)
+    if made.file() >= 0:
+        record["file"], record["own_pieces"] = made.file(), made.own_pieces
+        record["stretch"], record["stretch_pages"] = made.stretch
     for name in ("fuel", "turn", "watchdog", "gateway", "piped", "warming"):
         record[name] = getattr(plan, name)
     record["held"], record["bonus"] = not plan.start, plan.extra - ALLOWANCE

@@ -12,6 +12,7 @@ import numpy as np
 
 from denali.isa.virtual import REGISTERS
 from denali.tlb.compiled import entry
+from denali.tlb.frames import pool_at as frame_pool_at
 from denali.tlb.native import carray, copy, native, numbers_at, pointer_to
 
 from .pool import give, take
@@ -64,6 +65,14 @@ def drop_crumbs(kernel: Any, number: int) -> None:
         give(kernel.crumbs, index)
         index = following
     parked.crumbs = NOBODY
+
+
+@native
+def count_parked(kernel: Any, change: int, frames: int) -> None:
+    """Count guests that are parked; while there are any, frames for the largest of them are kept from other guests."""
+    pool = frame_pool_at(kernel.frames)
+    kernel.parked_count += change
+    pool.reserve = max(pool.reserve, frames) if kernel.parked_count else 0
 
 
 @entry

@@ -33,11 +33,12 @@ from denali.tlb import flat
 from denali.tlb.frames import FRAME
 from denali.tlb.holds import ALLOWANCE
 
-from . import births, life, parking, revocation, verbs
+from . import births, life, parking, reset, revocation, verbs
 from .births import ENDLESS
 from .gatekeeper import Gatekeeper, Request
 from .guest import Birth, Guest, Guests
 from .leases import Lease
+from .life import LAST_NAME
 from .mailbox import Closed
 from .nic import LONGEST, SHORTEST
 from .records import End, State
@@ -50,6 +51,7 @@ CAPACITY = 1 << 20
 PACKETS = 1 << 18
 CHUNKS = 65536
 TURN = 1_000_000
+LARGEST = {"capacity": LAST_NAME, "frames": 1 << 40, "packets": 1 << 30}
 TOTALS = (
     "turns",
     "retired",
@@ -93,19 +95,35 @@ class Kernel:
             resident: bytes of this process's memory from which on idle guests are parked; None: only when there are no
                 frames for somebody.
             swap: a file to be made for the memory of parked guests when it is more than a quarter of that.
+
+        Raises:
+            Overdrawn: the host has not the address space for these sizes, or the gateway not the frames.
+            OSError: the swap file cannot be made.
+            ValueError: a size makes no sense.
         """
+        for name, size in (("capacity", capacity), ("frames", frames), ("packets", packets)):
+            if not 1 <= size <= LARGEST[name]:
+                raise ValueError(f"{name} is {size}; it must be 1 to {LARGEST[name]}")
         self._own_engine = engine is None
         self.engine = engine or Engine()
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter
         self._closed, self._gatekeeper = threading.Lock(), Gatekeeper()
-        self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
+        try:
+            self._runner = Runner(self.tables, self.engine, resident, None if swap is None else Path(swap))
+        except BaseException:
+            self._let_go()
+            raise
         self._call = self._runner.mailbox.call
         self.endings = self._runner.obituary
         _open.add(self)
         if gateway is not None:
-            self._open_gateway(gateway)
+            try:
+                self._open_gateway(gateway)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -274,25 +292,26 @@ class Kernel:
         """Set a living guest back to where it began, at its image's start or mark.
 
         It keeps number and address, and has new randomness and all its fuel; its connections are reset, its console is
-        forgotten. What this costs are the pages that it ever touched.
+        forgotten; its virtual MMU and the frames that it asked for are taken. What this costs are those, and the pages
+        that it wrote to since it began or was last reset.
 
         Raises:
-            ValueError: it is over, or has a virtual MMU.
+            ValueError: it is over.
         """
         seeds = np.frombuffer(os.urandom(16), np.uint64)
 
-        def reset() -> bool:
+        def restore() -> bool:
             self._runner.warehouse.summon(guest.row)
-            return bool(parking.restore(self.tables.address, guest.row, seeds.ctypes.data))
+            return bool(reset.restore(self.tables.address, guest.row, seeds.ctypes.data))
 
-        if not self._call(reset):
-            raise ValueError(f"{guest} cannot be reset: it is over, or has frames of its own choice")
+        if not self._call(restore):
+            raise ValueError(f"{guest} cannot be reset: it is over")
 
     def park(self, *guests: Guest) -> int:
         """Pack the memory of those guests that idle now, until they are wanted; how many could be.
 
         The kernel does so by itself when memory is short. Not parked are the gateway, guests that have used their
-        virtual MMU, and those that have touched more than a mebibyte.
+        virtual MMU, and those that have written to more than a mebibyte.
         """
         address = self.tables.address
 
@@ -447,10 +466,14 @@ class Kernel:
             if self not in _open:
                 return
             _open.discard(self)
-            self.tables.close()
             self._runner.spaces.close()
-            if self._own_engine:
-                self.engine.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close descriptors, and the engine if it is ours."""
+        self.tables.close()
+        if self._own_engine:
+            self.engine.close()
 
 
 @atexit.register

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from denali.isa.virtual import address_of
-from denali.tlb import bindings, holds
+from denali.tlb import bindings, holds, stretches
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, registers_address, registers_at, space_at
 from denali.tlb.native import carray, copy, native, numbers_at, pointer_to, zero
 
 from . import console, revocation
-from .crumbs import drop_crumbs
+from .crumbs import count_parked, drop_crumbs
 from .nic import alive, drop_queue
 from .records import GUEST, NOBODY, SCRATCH, End, State, guest_at, kernel_at
 from .scheduler import purge, ready
@@ -38,6 +38,12 @@ BIRTH = np.dtype(
         ("index", "<i8"),  # host addresses of the template's page numbers and pages
         ("pages", "<i8"),
         ("page_count", "<i8"),
+        ("stretch", "<i8"),  # the page from which on the run is mapped from a file, see `tlb.stretches`
+        ("stretch_pages", "<i8"),  # how many are; 0: all are copied
+        ("file", "<i8"),
+        ("own", "<i8"),  # host address of the numbers of the pages that are copied all the same
+        ("own_count", "<i8"),
+        ("own_pieces", "<i8"),  # how many pieces lie in these; they come first
         ("dense", "<i8"),  # most of the frames are touched at birth
         ("fuel", "<i8"),
         ("turn", "<i8"),
@@ -76,10 +82,43 @@ def identify(kernel: Any, number: int, seeds: int) -> None:
 
 
 @native
+def map_template(kernel: Any, birth: Any, first: int) -> bool:
+    """Map the template's stretch into a run of new frames; False: there is none, or it must be copied."""
+    if birth.stretch_pages == 0:
+        return False
+    return stretches.map_stretch(pool.pool_at(kernel.frames), first, birth.stretch, birth.stretch_pages, birth.file)
+
+
+@native
+def is_mapped(kernel: Any, guest: Any) -> bool:
+    """Whether a guest has its template's stretch as a mapping."""
+    if birth_at(guest.birth).stretch_pages == 0:
+        return False
+    return stretches.is_mapped(pool.pool_at(kernel.frames), guest.first_frame)
+
+
+@native
+def unmap_template(kernel: Any, guest: Any) -> bool:
+    """Make a guest's run fit to be given back; whether it is."""
+    birth = birth_at(guest.birth)
+    if birth.stretch_pages == 0:
+        return True
+    frames = pool.pool_at(kernel.frames)
+    return stretches.unmap_stretch(frames, guest.first_frame, guest.frames, birth.stretch, birth.stretch_pages)
+
+
+@native
+def give_run_back(kernel: Any, guest: Any) -> None:
+    """Give a guest's run of frames back, emptied."""
+    if unmap_template(kernel, guest):
+        pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
+
+
+@native
 def _fill_run(kernel: Any, birth: Any, number: int, seeds: int) -> None:
     """Write what differs from zero into a new guest's frames."""
     pieces, address = carray(_piece(birth.pieces), (birth.piece_count,)), guest_at(kernel, number).context
-    for which in range(birth.piece_count):
+    for which in range(birth.own_pieces if is_mapped(kernel, guest_at(kernel, number)) else birth.piece_count):
         piece = pieces[which]
         copy(address + piece.offset, piece.source, piece.length)
     context_at(address).space = birth.space
@@ -119,7 +158,7 @@ def _renew(kernel: Any, number: int) -> bool:
     guest = guest_at(kernel, number)
     if guest.kept or guest.outstanding or guest.queued:
         return False
-    if guest.paging or birth_at(guest.birth).bonus:
+    if guest.paging or holds.account_at(pool.pool_at(kernel.frames), number).bonus:
         zero(pool.pool_at(kernel.frames).accounts + number * ACCOUNT, ACCOUNT)
     name = guest.name + kernel.mask + 1
     zero(kernel.guests + number * ROW, ROW)
@@ -191,6 +230,7 @@ def _make(kernel: Any, birth_address: int, numbers: Any, count: int) -> int:
         kernel.alive += 1
         guest_at(kernel, number).birth = birth_address
         guest_at(kernel, number).state = State.HELD
+        map_template(kernel, birth, first)
         numbers[which] = number
     return count
 
@@ -198,14 +238,18 @@ def _make(kernel: Any, birth_address: int, numbers: Any, count: int) -> int:
 @native
 def _back(kernel: Any, birth: Any, numbers: Any, made: int) -> None:
     """Have the host back the pages that the template writes, of many guests at once."""
-    index, count = numbers_at(birth.index, birth.page_count), 0
+    count = 0
     for which in range(made):
-        for row in range(birth.page_count):
+        guest = guest_at(kernel, numbers[which])
+        index, pages = numbers_at(birth.index, birth.page_count), birth.page_count
+        if is_mapped(kernel, guest):
+            index, pages = numbers_at(birth.own, birth.own_count), birth.own_count
+        for row in range(pages):
             if count == STRETCHES:
                 pool.back(kernel.scratch, count)
                 count = 0
             stretch = numbers_at(kernel.scratch + 16 * count, 2)
-            stretch[0], stretch[1] = guest_at(kernel, numbers[which]).context + index[row] * pool.FRAME, pool.FRAME
+            stretch[0], stretch[1] = guest.context + index[row] * pool.FRAME, pool.FRAME
             count += 1
     pool.back(kernel.scratch, count)
 
@@ -288,7 +332,7 @@ def _forget(kernel: Any, number: int) -> None:
 def _bury_parked(kernel: Any, number: int) -> None:
     """Give back what is kept of a parked guest that is over."""
     drop_crumbs(kernel, number)
-    kernel.parked_count -= 1
+    count_parked(kernel, -1, 0)
     _forget(kernel, number)
 
 
@@ -317,6 +361,8 @@ def bury_silent(kernel_address: int, names: int, room: int) -> int:
         count += 1
         if guest.context == 0:
             _bury_parked(kernel, number)
+        elif not unmap_template(kernel, guest):
+            _forget(kernel, number)
         else:
             pool.give_back(frames, guest.first_frame, guest.frames)
             if guest.first_frame + guest.frames != low:
@@ -351,5 +397,5 @@ def bury(kernel_address: int, number: int) -> None:
     if guest.paging:
         revocation.forget(kernel, number)
         bindings.give_up_everything(pool.pool_at(kernel.frames), number)
-    pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
+    give_run_back(kernel, guest)
     _forget(kernel, number)

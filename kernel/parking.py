@@ -1,7 +1,7 @@
 # pyright: basic
 """Guests that do not run, packed: native code takes a guest's memory apart and puts it together again.
 
-What is packed is how the touched pages of a guest differ from its template; the rest is known. A parked guest has no
+What is packed is how the pages that a guest wrote to differ from its template; the rest is known. A parked guest has no
 frames. Its registers page lives on in its `PARKED` record, where events go on being raised; the first turn that such an
 event brings finds no context, and puts the guest on the list of those wanted.
 
@@ -15,54 +15,33 @@ from typing import Any
 from denali.isa.virtual import REGISTERS
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
-from denali.tlb.flat import context_at, registers_address, space_at
-from denali.tlb.native import External, copy, native, numbers_at, zero
+from denali.tlb.flat import registers_address, space_at
+from denali.tlb.native import copy, native, numbers_at
 
-from . import console
-from .crumbs import PARKED, drop_crumbs, keep, parked_at, want
-from .life import birth_at, identify
-from .nic import alive, drop_queue
-from .records import NOBODY, SCRATCH, State, guest_at, kernel_at
-from .scheduler import ready, ready_ahead
-from .streams import break_streams
-from .timers import cancel_timer
+from .crumbs import PARKED, count_parked, drop_crumbs, keep, parked_at, want
+from .life import birth_at, give_run_back, map_template
+from .records import NOBODY, State, guest_at, kernel_at
+from .scheduler import ready_ahead
+from .touched import first_touched, next_touched
 
-SEEN = SCRATCH // 8  # pages of which the host is asked at once whether they were touched
-MOST = 256  # touched pages of a guest that may be parked
+MOST = 256  # pages that a guest which may be parked has written to
 _PAGE = pool.FRAME + 8
 PACKED_MOST = MOST * _PAGE
 _REGISTERS, _PARKED = REGISTERS.itemsize, PARKED.itemsize
-_TOUCHED = 62  # the bits of a word of the host's pagemap from here on: present, or in the host's own swap
-_pread = External("pread", "int64", "int32", "int64", "int64", "int64")
 
 
 @native
-def _look(kernel: Any, address: int, pages: int) -> bool:
-    """Have the host say which pages from an address on were touched, a word each in the scratch; whether it did."""
-    if kernel.pagemap < 0:
-        return False
-    return _pread(kernel.pagemap, kernel.scratch, 8 * pages, address // pool.FRAME * 8) == 8 * pages
-
-
-@native
-def _next_touched(kernel: Any, guest: Any, page: int, known: bool) -> tuple[int, bool]:
-    """The first page from one on that may differ from zero, `guest.frames` if none; whether the host is to be asked."""
-    while page < guest.frames:
-        if page % SEEN == 0:
-            known = _look(kernel, guest.context + page * pool.FRAME, min(SEEN, guest.frames - page))
-        if not known or numbers_at(kernel.scratch, SEEN)[page % SEEN] >> _TOUCHED != 0:
-            return page, known
-        page += 1
-    return page, known
-
-
-@native
-def _template_page(birth: Any, page: int) -> int:
+def template_page(birth: Any, page: int) -> int:
     """Host address of a page of the template; 0 when that is zero."""
-    index = numbers_at(birth.index, birth.page_count)
-    for row in range(birth.page_count):
-        if index[row] == page:
-            return birth.pages + row * pool.FRAME
+    index, low, high = numbers_at(birth.index, birth.page_count), 0, birth.page_count
+    while low < high:
+        middle = (low + high) // 2
+        if index[middle] < page:
+            low = middle + 1
+        else:
+            high = middle
+    if low < birth.page_count and index[low] == page:
+        return birth.pages + low * pool.FRAME
     return 0
 
 
@@ -89,14 +68,14 @@ def pack(kernel_address: int, number: int, target: int) -> int:
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
     birth, size = birth_at(guest.birth), 0
-    page, known = _next_touched(kernel, guest, 0, False)
+    page = first_touched(kernel, guest)
     while page < guest.frames:
         if size + _PAGE > PACKED_MOST:
             return -1
-        if _differ(target + size + 8, guest.context + page * pool.FRAME, _template_page(birth, page)):
+        if _differ(target + size + 8, guest.context + page * pool.FRAME, template_page(birth, page)):
             numbers_at(target + size, 1)[0] = page
             size += _PAGE
-        page, known = _next_touched(kernel, guest, page + 1, known)
+        page = next_touched(kernel, guest, page + 1)
     return size
 
 
@@ -114,9 +93,9 @@ def put_away(kernel_address: int, number: int, source: int, packed: int, size: i
     parked.offset, parked.checksum = offset, checksum
     where = kernel.parked + number * _PARKED
     copy(where, guest.registers, _REGISTERS)
-    pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
+    give_run_back(kernel, guest)
     guest.context, guest.registers = 0, where
-    kernel.parked_count += 1
+    count_parked(kernel, 1, guest.frames)
     return True
 
 
@@ -142,10 +121,12 @@ def _sound(source: int, size: int, frames: int) -> bool:
 
 
 @native
-def _rebuild(birth: Any, address: int, source: int, size: int) -> None:
-    """Write template and differences into zeroed frames."""
-    index = numbers_at(birth.index, birth.page_count)
+def _rebuild(birth: Any, address: int, source: int, size: int, mapped: bool) -> None:
+    """Write template and differences into frames that are zero but for the template's stretch, if that is mapped."""
+    index, end = numbers_at(birth.index, birth.page_count), birth.stretch + birth.stretch_pages
     for row in range(birth.page_count):
+        if mapped and birth.stretch <= index[row] < end:
+            continue
         copy(address + index[row] * pool.FRAME, birth.pages + row * pool.FRAME, pool.FRAME)
     for at in range(0, size, _PAGE):
         here = numbers_at(address + numbers_at(source + at, 1)[0] * pool.FRAME, pool.FRAME // 8)
@@ -166,12 +147,12 @@ def put_back(kernel_address: int, number: int, source: int, size: int) -> int:
     if first < 0:
         return 1
     address = frames.base + first * pool.FRAME
-    _rebuild(birth, address, source, size)
+    _rebuild(birth, address, source, size, map_template(kernel, birth, first))
     guest.first_frame, guest.context = first, address
     guest.registers = registers_address(address, space_at(birth.space))
     copy(guest.registers, kernel.parked + number * _PARKED, _REGISTERS)
     drop_crumbs(kernel, number)
-    kernel.parked_count -= 1
+    count_parked(kernel, -1, 0)
     return 0
 
 
@@ -230,44 +211,3 @@ def idlest(kernel_address: int, lowest: int) -> int:
                 return number
             guest_at(kernel, number).visited = 0
     return NOBODY
-
-
-@native
-def _is_zero(page: int) -> bool:
-    """Whether a page holds nothing."""
-    words, some = numbers_at(page, pool.FRAME // 8), 0
-    for word in range(pool.FRAME // 8):
-        some |= words[word]
-    return some == 0
-
-
-@entry
-def restore(kernel_address: int, number: int, seeds: int) -> bool:
-    """Set a living guest, which has its frames, back to where it began; False when it is not one.
-
-    Only pages that were ever touched are looked at. It keeps its number; `seeds` are its new random words.
-    """
-    kernel = kernel_at(kernel_address)
-    guest = guest_at(kernel, number)
-    if not alive(kernel, number) or guest.context == 0 or guest.paging:
-        return False
-    birth, began = birth_at(guest.birth), guest.state
-    cancel_timer(kernel, number)
-    drop_queue(kernel, number)
-    break_streams(kernel, number)
-    console.clear(kernel, number)
-    page, known = _next_touched(kernel, guest, 0, False)
-    while page < guest.frames:
-        base, here = _template_page(birth, page), guest.context + page * pool.FRAME
-        if base:
-            copy(here, base, pool.FRAME)
-        elif not _is_zero(here):
-            zero(here, pool.FRAME)
-        page, known = _next_touched(kernel, guest, page + 1, known)
-    guest.registers = registers_address(guest.context, space_at(birth.space))
-    context_at(guest.context).space = birth.space
-    identify(kernel, number, seeds)
-    guest.fuel, guest.handling, guest.silent, guest.wish = birth.fuel, 0, 0, 0
-    if began == State.IDLE:
-        ready(kernel, number)
-    return True

@@ -147,6 +147,7 @@ KERNEL = np.dtype(
         ("parked", "<i8"),  # host address of the `PARKED` records
         ("crumbs", "<i8"),
         ("pagemap", "<i8"),  # descriptor of the host's account of this process's pages; -1: it gives none
+        ("scans", "<i8"),  # it can be asked for stretches of them, as far as is known
         ("parked_count", "<i8"),
         ("wanted_head", "<i8"),  # parked guests that are to have a turn
         ("wanted_tail", "<i8"),

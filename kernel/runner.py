@@ -59,8 +59,8 @@ class Runner:
         numbers = self._make(birth, space, plan, pipe)
         if len(numbers) < plan.count:
             self.undo(numbers)
-            asked = f"{plan.count} guests of {birth.frames} frames asked for"
-            raise Overdrawn(f"{asked}; {self.tables.frames.free} frames and {self._numbers_free} numbers are free")
+            asked = f"{plan.count:,} guests of {birth.frames:,} frames (4 KiB each) asked for"
+            raise Overdrawn(f"{asked}; {self.tables.frames.free:,} frames and {self._numbers_free:,} numbers are free")
         return numbers
 
     @property
@@ -94,10 +94,9 @@ class Runner:
         """
         frames, nobody = self.tables.frames, np.zeros(0, np.int64)
         if self._numbers_free < plan.count or birth.frames + MINIMUM > frames.count:
-            raise Overdrawn(
-                f"{plan.count} guests of {birth.frames} frames asked for; {self._numbers_free} numbers are free, and "
-                f"{frames.count} frames is all there are, of which {MINIMUM} stay free"
-            )
+            asked = f"{plan.count:,} guests of {birth.frames:,} frames (4 KiB each) asked for"
+            there = f"{frames.count:,} frames is all there are, of which {MINIMUM} stay free"
+            raise Overdrawn(f"{asked}; {self._numbers_free:,} numbers are free, and {there}")
         if self.warehouse.is_short:
             return nobody
         count = min(plan.count, (frames.free - MINIMUM) // birth.frames)
@@ -116,6 +115,8 @@ class Runner:
 
     def bear_gateway(self, birth: Birth, space: Space, plan: births.Plan) -> None:
         """Make the gateway, under its number; before any other guest. The loop's thread only."""
+        if birth.frames > self.tables.frames.count:
+            raise Overdrawn(f"the gateway takes {birth.frames:,} frames; there are {self.tables.frames.count:,}")
         self.tables.record["count"] = GATEWAY
         self.bear(birth, space, plan, None)
         self.tables.record["gateway"] = GATEWAY

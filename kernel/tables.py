@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from denali.tlb.frames import Frames
+from denali.tlb.frames import Frames, Overdrawn, refused_space
 
 from .crumbs import CRUMB, PARKED
 from .pool import Pool
@@ -37,16 +37,23 @@ class Tables:
 
     def __init__(self, *, capacity: int, frames: int, packets: int, chunks: int, virtual: bool) -> None:
         self.frames = Frames(frames, capacity)
-        self.guests, self.parked = np.zeros(capacity, GUEST), np.zeros(capacity, PARKED)
-        self.crumbs = Pool(CRUMB, CRUMBS)
-        self.packets, self.chunks, self.streams = Pool(PACKET, packets), Pool(CHUNK, chunks), Pool(STREAM, STREAMS)
-        self.doors, self.arrivals, self.wheel = np.zeros(DOORS, DOOR), np.zeros(ARRIVALS, ARRIVAL), new_wheel()
-        self.scratch = np.zeros(SCRATCH, np.uint8)
+        try:
+            self._make(capacity, packets, chunks)
+        except MemoryError:
+            size = capacity * (GUEST.itemsize + PARKED.itemsize) + packets * PACKET.itemsize + CRUMBS * CRUMB.itemsize
+            raise Overdrawn(refused_space(f"records of {capacity:,} guests and {packets:,} packets", size)) from None
         self._pagemap = _pagemap()
         self.poller, self.alarm = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.record: Any = np.zeros(1, KERNEL)
         self.address: int = self.record.ctypes.data
         self._fill(virtual=virtual)
+
+    def _make(self, capacity: int, packets: int, chunks: int) -> None:
+        self.guests, self.parked = np.zeros(capacity, GUEST), np.zeros(capacity, PARKED)
+        self.crumbs = Pool(CRUMB, CRUMBS)
+        self.packets, self.chunks, self.streams = Pool(PACKET, packets), Pool(CHUNK, chunks), Pool(STREAM, STREAMS)
+        self.doors, self.arrivals, self.wheel = np.zeros(DOORS, DOOR), np.zeros(ARRIVALS, ARRIVAL), new_wheel()
+        self.scratch = np.zeros(SCRATCH, np.uint8)
 
     def _fill(self, *, virtual: bool) -> None:
         record = self.record[0]
@@ -69,6 +76,7 @@ class Tables:
         record["capacity"], record["count"] = len(self.guests), 1
         record["mask"] = self.mask = (1 << (len(self.guests) - 1).bit_length()) - 1
         record["asked_by"], record["pagemap"] = FOREVER, self._pagemap
+        record["scans"] = self._pagemap >= 0
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 

@@ -2,11 +2,16 @@
 
 A template keeps only the pages that differ from zero, and of those the pieces that do: a spawn copies the pieces, so
 that frames which a guest does not need stay untouched and cost the host nothing. A reset copies whole pages back.
+
+Where many of its pages lie together, its longest stretch is in a file too, which runs map instead of having copies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import fcntl
+import os
+import weakref
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,20 +22,39 @@ from denali.isa.virtual import CUSTOM_0, REGISTERS, Service
 from denali.tlb.frames import FRAME
 
 LINE = 64  # bytes looked at together: zero lines are not copied
+SHORTEST, GAP = 32, 16  # pages of a stretch that are worth a mapping; zero pages that may be in a row in it
 PIECE = np.dtype([("offset", "<i8"), ("source", "<i8"), ("length", "<i8")])
 _EVERYTHING = 0xFFFFFFFF
 _FIXED = 0xFE00707F  # the bits of a virtual instruction that are not register numbers
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _C, _R = CONTEXT.itemsize, REGISTERS.itemsize
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Template:
-    """The pages of a run that are not zero: `pages[i]` is the run's page `index[i]`; `pieces` lie in them."""
+    """The pages of a run that are not zero: `pages[i]` is the run's page `index[i]`; `pieces` lie in them.
+
+    `stretch` is where the run may be mapped from the file: page, and how many; the pieces in it come last.
+    """
 
     frames: int
     index: np.ndarray[Any, Any]
     pages: np.ndarray[Any, Any]
     pieces: np.ndarray[Any, Any]
+    stretch: tuple[int, int] = (0, 0)
+    _file: int | None = None
+    own: np.ndarray[Any, Any] = field(init=False)  # pages outside the stretch that are not zero
+
+    def __post_init__(self) -> None:
+        page, pages = self.stretch
+        self.own = np.ascontiguousarray(self.index[(self.index < page) | (self.index >= page + pages)])
+
+    @property
+    def own_pieces(self) -> int:
+        """How many pieces lie outside the stretch; they come first."""
+        page, pages = self.stretch
+        inside = (self.pieces["offset"] >= page * FRAME) & (self.pieces["offset"] < (page + pages) * FRAME)
+        return int((~inside).sum())
 
     @property
     def size(self) -> int:
@@ -40,7 +64,15 @@ class Template:
     @property
     def dense(self) -> bool:
         """Whether guests touch most of their frames as they begin."""
-        return 2 * len(self.index) >= self.frames
+        return 2 * len(self.own) >= self.frames
+
+    def file(self) -> int:
+        """The descriptor of a file in memory that holds the stretch and never changes; -1 where there is none."""
+        if self._file is None:
+            self._file = _written(self) if self.stretch[1] else -1
+            if self._file >= 0:
+                weakref.finalize(self, os.close, self._file)
+        return self._file
 
     def context(self) -> Any:
         """The context that guests begin with; the kernel fills in number and space."""
@@ -54,6 +86,33 @@ def taken(run: np.ndarray[Any, Any]) -> Template:
     return _made(len(pages), index, pages[index])
 
 
+def _written(made: Template) -> int:
+    """A sealed file with a template's stretch; -1 when the host gives none."""
+    page, pages = made.stretch
+    try:
+        file = os.memfd_create("denali template", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError:
+        return -1
+    try:
+        os.ftruncate(file, pages * FRAME)
+        for number, content in zip(made.index.tolist(), made.pages, strict=True):
+            if page <= number < page + pages and os.pwrite(file, content, (number - page) * FRAME) != FRAME:
+                raise OSError("no room")
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(file)
+        return -1
+    return file
+
+
+def _stretch(index: np.ndarray[Any, Any]) -> tuple[int, int]:
+    """The longest stretch of these pages, as page and length, with no long gaps; the context's page is in none."""
+    numbers = index[index > 0]
+    groups = np.split(numbers, np.flatnonzero(np.diff(numbers) > GAP) + 1)
+    longest = max(groups, key=len)
+    return (int(longest[0]), int(longest[-1] - longest[0]) + 1) if len(longest) >= SHORTEST else (0, 0)
+
+
 def _made(frames: int, index: np.ndarray[Any, Any], pages: np.ndarray[Any, Any]) -> Template:
     """A template of these pages, which are copied."""
     pages = np.ascontiguousarray(pages).copy()
@@ -63,7 +122,10 @@ def _made(frames: int, index: np.ndarray[Any, Any], pages: np.ndarray[Any, Any])
     if len(edges):
         pieces = np.array(_cut(edges[0::2].tolist(), edges[1::2].tolist(), index), PIECE)
         pieces["source"] += pages.ctypes.data
-    return Template(frames, index.astype(np.int64), pages, pieces)
+    page, count = stretch = _stretch(index)
+    inside = (pieces["offset"] >= page * FRAME) & (pieces["offset"] < (page + count) * FRAME)
+    pieces = np.concatenate((pieces[~inside], pieces[inside]))
+    return Template(frames, index.astype(np.int64), pages, pieces, stretch)
 
 
 def _cut(starts: list[int], ends: list[int], index: np.ndarray[Any, Any]) -> list[tuple[int, int, int]]:
@@ -152,7 +214,7 @@ def freeze(image: Image, memory: int, run: np.ndarray[Any, Any], text: bytes) ->
         context["x"][answer] = 1
     place = _C + image.registers_in(memory) - image.private_start
     registers: Any = run[place : place + _R].copy().view(REGISTERS)
-    for field in ("clock", "number", "address", "random", "pending", "saved_pc", "cause", "value"):
-        registers[field] = 0
+    for name in ("clock", "number", "address", "random", "pending", "saved_pc", "cause", "value"):
+        registers[name] = 0
     _put(made, place, registers.tobytes())
     return Frozen(image, memory, _kept(made))

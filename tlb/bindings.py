@@ -12,7 +12,7 @@ from typing import Any
 
 from . import entries, holds
 from .flat import CONTEXT_SIZE, REGISTERS_SIZE, registers_address, within, writable
-from .frames import FRAME, release, take
+from .frames import FRAME, release, take_spare
 from .holds import NOBODY, account_at
 from .native import native
 from .rights import ALL, READ, WRITE
@@ -95,7 +95,7 @@ def turn_on(pool: Any, context: int, space: Any, guest: int, count: int, start: 
     """Give a guest an empty TLB; False when it may hold no more frames, or none are free. Arguments were checked."""
     account = account_at(pool, guest)
     frames = (entries.HEADER + count * entries.SIZE + FRAME - 1) // FRAME
-    first = take(pool, frames, guest) if frames <= holds.room_of(account) else NOBODY
+    first = take_spare(pool, frames, guest) if frames <= holds.room_of(account) else NOBODY
     if first < 0:
         return False
     account.tlb, account.tlb_frames = pool.base + first * FRAME, frames

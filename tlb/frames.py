@@ -17,6 +17,7 @@ Laws, asserted by `Frames.check`:
 from __future__ import annotations
 
 import mmap
+import resource
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,9 @@ from .native import External, carray, native, numbers_at, pointer_to, zero
 FRAME = 4096
 LENGTHS = 1024  # runs this long or longer share one list
 _DROP = 4  # MADV_DONTNEED: the host takes the frame back, the next reader finds zeros
-_NO_RESERVE = 0x4000  # MAP_NORESERVE: address space now, memory on use
+NO_RESERVE = 0x4000  # MAP_NORESERVE: address space now, memory on use
 _HUGE_PAGES = 14
-_NO_HUGE_PAGES = 15  # MADV_NOHUGEPAGE: a guest touches few of its frames, and pays for those only
+NO_HUGE_PAGES = 15  # MADV_NOHUGEPAGE: a guest touches few of its frames, and pays for those only
 _POPULATE = 23  # MADV_POPULATE_WRITE: back it with memory now, many frames in one call
 _PROCESS_MADVISE, _SELF = 440, -10000  # the system call, PIDFD_SELF
 _BLOCK = 512  # frames of a huge page of 2 MiB
@@ -54,6 +55,9 @@ POOL = np.dtype(
         ("hold_used", "<i8"),
         ("accounts", "<i8"),  # host address: for each guest its `ACCOUNT`
         ("guests", "<i8"),
+        ("mapped", "<i8"),  # host address: for the first frame of a run a byte: `stretches` has mapped some of it
+        ("mapped_count", "<i8"),
+        ("reserve", "<i8"),  # frames in a row that stay free for the kernel when guests ask for some
     ]
 )
 
@@ -93,6 +97,13 @@ _pool = pointer_to(POOL)
 
 class Overdrawn(Exception):
     """More was asked for than is there; the message has the numbers."""
+
+
+def refused_space(what: str, size: int) -> str:
+    """The message that the host gives no address space for something; with the user's limit, if there is one."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    words = "" if limit == resource.RLIM_INFINITY else f"; ulimit -v allows this process {limit / 2**30:.1f} GiB in all"
+    return f"the host refuses {size / 2**30:,.1f} GiB of address space for {what}{words}"
 
 
 @native
@@ -152,24 +163,28 @@ def _merge(pool: Any) -> None:
 
 
 @native
-def _find(pool: Any, length: int) -> int:
-    """A free run of exactly `length` frames, off its list; -1 when there is none."""
+def _listed(pool: Any, length: int) -> int:
+    """A free run of exactly `length` frames, off its list, as the lists are; -1 when there is none."""
     run = _pop(pool, length, length) if length < LENGTHS else -1
     if run < 0 and pool.fresh + length <= pool.count:
         run = pool.fresh
         pool.fresh += length
+    return run if run >= 0 else _split(pool, length)
+
+
+@native
+def _find(pool: Any, length: int) -> int:
+    """The same, after free runs have been merged, if need be."""
+    run = _listed(pool, length)
     if run < 0 and pool.free >= length:
+        _merge(pool)
         run = _split(pool, length)
-        if run < 0:
-            _merge(pool)
-            run = _split(pool, length)
     return run
 
 
 @native
-def take(pool: Any, length: int, holder: int) -> int:
-    """Give `holder` a run of `length` zeroed frames; its first frame, or -1 when no run is that long."""
-    run = _find(pool, length)
+def _hold(pool: Any, run: int, length: int, holder: int) -> int:
+    """Write down who holds a run that is on no list, if there is one; the run."""
     if run >= 0:
         numbers_at(pool.holder, pool.count)[run : run + length] = holder + 1
         pool.free -= length
@@ -177,9 +192,42 @@ def take(pool: Any, length: int, holder: int) -> int:
 
 
 @native
+def take(pool: Any, length: int, holder: int) -> int:
+    """Give `holder` a run of `length` zeroed frames; its first frame, or -1 when no run is that long."""
+    return _hold(pool, _find(pool, length), length, holder)
+
+
+@native
+def take_spare(pool: Any, length: int, holder: int) -> int:
+    """`take` for what a guest asks for itself: `reserve` frames in a row stay free, or it gets none."""
+    if pool.reserve == 0 or pool.count - pool.fresh >= pool.reserve + length:
+        return take(pool, length, holder)
+    kept = -1
+    for index in range(min(pool.reserve, LENGTHS), LENGTHS + 1):
+        kept = _pop(pool, index, pool.reserve)
+        if kept >= 0:
+            break
+    if kept < 0:
+        return -1
+    size = numbers_at(pool.length, pool.count)[kept]
+    run = _listed(pool, length)
+    if run < 0 and size >= pool.reserve + length:
+        size -= length
+        run = kept + size
+    _push(pool, kept, size)
+    return _hold(pool, run, length, holder)
+
+
+@native
+def drop(pool: Any, first: int, length: int) -> bool:
+    """Have pages read as they were mapped, as zeros or from a file, and cost nothing; False where they are locked."""
+    return _madvise(pool.base + first * FRAME, length * FRAME, _DROP) == 0
+
+
+@native
 def empty(pool: Any, first: int, length: int) -> None:
     """Have a run read as zeros, and cost the host nothing; zeros are written where it is locked."""
-    if _madvise(pool.base + first * FRAME, length * FRAME, _DROP) != 0:
+    if not drop(pool, first, length):
         zero(pool.base + first * FRAME, length * FRAME)
 
 
@@ -196,7 +244,7 @@ def populate(pool: Any, length: int) -> None:
         end = min((here // (_BLOCK * FRAME) + 1) * _BLOCK * FRAME, pool.base + pool.count * FRAME)
         _madvise(here, end - here, _HUGE_PAGES)
         _madvise(here, end - here, _POPULATE)
-        _madvise(here, end - here, _NO_HUGE_PAGES)  # frames given back are not to grow into huge ones
+        _madvise(here, end - here, NO_HUGE_PAGES)  # frames given back are not to grow into huge ones
         pool.backed = (end - pool.base) // FRAME
 
 
@@ -225,9 +273,9 @@ def give_back(pool: Any, first: int, length: int) -> None:
 
 
 @entry
-def take_run(pool: int, length: int, holder: int) -> int:
-    """`take` for Python."""
-    return take(pool_at(pool), length, holder)
+def take_run(pool: int, length: int, holder: int, spare: bool) -> int:
+    """`take` or `take_spare` for Python."""
+    return take_spare(pool_at(pool), length, holder) if spare else take(pool_at(pool), length, holder)
 
 
 @entry
@@ -240,20 +288,34 @@ class Frames:
     """The pool's owner in Python: reserves it, keeps its record alive, says who holds what."""
 
     def __init__(self, count: int, guests: int = 256) -> None:
-        """Reserve `count` frames, for guests with numbers below `guests`."""
-        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-        self._map.madvise(_NO_HUGE_PAGES)
+        """Reserve `count` frames, for guests with numbers below `guests`.
+
+        Raises:
+            Overdrawn: the host does not give so much address space.
+        """
+        try:
+            self._reserve(count, guests)
+        except (OSError, OverflowError, MemoryError):
+            size = count * (FRAME + 41 + 2 * HOLD.itemsize) + guests * ACCOUNT.itemsize
+            what = f"{count:,} frames of memory for {guests:,} guests"
+            raise Overdrawn(refused_space(what, size)) from None
+        self._map.madvise(NO_HUGE_PAGES)
+        tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
+        addresses = [table.ctypes.data for table in tables]
+        holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
+        rest = (self.accounts.ctypes.data, guests, self.mapped.ctypes.data, 0, 0)
+        self.record = np.zeros(1, POOL)
+        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *rest)
+        self.address: int = self.record.ctypes.data
+
+    def _reserve(self, count: int, guests: int) -> None:
+        """Address space for the frames, and for what is known of each frame and guest."""
+        self._map = mmap.mmap(-1, count * FRAME, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
         self.memory = np.frombuffer(self._map, np.uint8)
         self.holder, self._length, self._next, self.holds, self.bound = (np.zeros(count, np.int64) for _ in range(5))
         self._lists = np.full(LENGTHS + 1, -1, np.int64)
         self.hold_items, self.accounts = np.zeros(2 * count, HOLD), np.zeros(guests, ACCOUNT)
-        self.record = np.zeros(1, POOL)
-        tables = (self.holder, self._length, self._next, self._lists, self.holds, self.bound)
-        addresses = [table.ctypes.data for table in tables]
-        holds = (self.hold_items.ctypes.data, 2 * count, 0, 0, 0)
-        accounts = (self.accounts.ctypes.data, guests)
-        self.record[0] = (self.memory.ctypes.data, count, 0, 0, count, *addresses, *holds, *accounts)
-        self.address: int = self.record.ctypes.data
+        self.mapped = np.zeros(count, np.uint8)
 
     @property
     def count(self) -> int:
@@ -265,15 +327,15 @@ class Frames:
         """Frames nobody holds."""
         return int(self.record["free"][0])
 
-    def take(self, length: int, holder: int) -> int:
-        """Give `holder` a run of `length` zeroed frames; the number of its first frame.
+    def take(self, length: int, holder: int, *, spare: bool = False) -> int:
+        """Give `holder` a run of `length` zeroed frames, `spare`: that is not reserved; the number of its first frame.
 
         Raises:
             Overdrawn: no free run is that long.
         """
         if length < 1:
             raise ValueError(f"a run has at least one frame, not {length}")
-        first = take_run(self.address, length, holder)
+        first = take_run(self.address, length, holder, spare)
         if first < 0:
             raise Overdrawn(f"guest {holder} asked for {length} frames; {self.free} of {self.count} are free")
         return first
@@ -306,6 +368,7 @@ class Frames:
         unheld = self.holder == 0
         assert (listed == unheld).all(), f"{int((listed != unheld).sum())} frames have no holder, or several"
         assert self.free == int(unheld.sum()), f"{self.free} frames are counted free, {int(unheld.sum())} are"
+        laws.check_stretches(self)
         laws.check_holds(self)
         laws.check_bindings(self)
         for first, length in self.runs():

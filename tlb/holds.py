@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import entries
-from .frames import ACCOUNT, FRAME, HOLD, release, take
+from .frames import ACCOUNT, FRAME, HOLD, release, take_spare
 from .native import carray, native, numbers_at, pointer_to
 from .rights import ALL
 
@@ -144,7 +144,7 @@ def allocate(pool: Any, guest: int) -> int:
     """Give a guest a zeroed frame; NOBODY when it may hold no more, or none is free."""
     if room_of(account_at(pool, guest)) <= 0:
         return NOBODY
-    frame = take(pool, 1, guest)
+    frame = take_spare(pool, 1, guest)
     if frame >= 0:
         _charge(pool, _new(pool, frame, guest, ALL, 0))
     return frame

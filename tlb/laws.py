@@ -41,6 +41,13 @@ def _listed(frames: Frames, guest: int) -> list[int]:
     return found
 
 
+def check_stretches(frames: Frames) -> None:
+    """Runs that are marked as mapped from a file have a holder, and are as many as are counted."""
+    marked = np.flatnonzero(frames.mapped)
+    assert len(marked) == frames.record["mapped_count"][0], "the count of runs with a mapped stretch is wrong"
+    assert (frames.holder[marked] > 0).all(), "a free run is mapped from a file"
+
+
 def check_holds(frames: Frames) -> None:
     """A frame with a name has one holder or a counted share; lists, counts and columns agree."""
     holders: dict[int, list[int]] = {}

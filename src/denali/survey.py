@@ -17,10 +17,13 @@ from .isa.image import Image
 from .isa.virtual import loopback_of
 from .kernel.guest import Guest
 from .kernel.template import Frozen, NotFrozen, has_mark
+from .room import available
 from .system import Kernel, service
+from .tlb.frames import FRAME, Overdrawn
 
 HTTP = 80  # the port on which a guest of `spawn` answers
 WARMING_S = 10.0  # until an image is taken for one without a mark
+RECORDS = 300  # bytes for a guest besides its pages, at least
 PATIENCE_S = 60.0  # without any answer, the probe is given up
 _PROBE = "denali.libos.probe"
 _RECORD = np.dtype([("index", "<u4"), ("latency", "<u4")])  # what the probe writes for each guest
@@ -97,9 +100,14 @@ def survey(
         wait: see `Kernel.spawn`.
         warm: start them from the image warmed to its mark, if it has one.
         asked: told from time to time how many guests have been asked.
+
+    Raises:
+        Overdrawn: the host has not the memory for so many, and nobody said from when on idle ones are parked.
     """
     results = bytearray()
     frozen = _warmed(kernel, image, memory) if warm else None
+    if wait is None:
+        _require(image, frozen, count)
     before = footprint()
     begin, working = time.perf_counter_ns(), time.process_time_ns()
     start, size = (frozen, None) if frozen else (image, memory)
@@ -133,6 +141,16 @@ def survey(
         warmed=frozen is not None,
         addresses=(_reached_at(guests[0]), _reached_at(guests[-1])),
     )
+
+
+def _require(image: Image, frozen: Frozen | None, count: int) -> None:
+    """Refuse what the host's out-of-memory killer would end: more pages written at birth than there is memory for."""
+    pages = len(frozen.template.own) if frozen else len(image.data) // FRAME + 1
+    least, free = pages * FRAME + RECORDS, available()
+    if count * least > free:
+        said = f"{count:,} guests of {image.name} take at least {count * least / 2**30:.1f} GiB of memory"
+        advice = f"say --count {free // least} at most, or --resident SIZE to have idle ones parked"
+        raise Overdrawn(f"{said}, {free / 2**30:.1f} GiB are free: {advice}")
 
 
 def _reached_at(guest: Guest) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from denali.tlb.frames import FRAME
+
 EXIT = """
 _start: li a0, {status}
         v.exit zero, a0, zero
@@ -148,4 +150,41 @@ skip:   addi s1, s1, 1
 sleep:  li a0, -1
         v.idle zero, a0, zero
         j _start
+"""
+
+PAGES = 64
+SIZE = 72 + (PAGES - 1) * FRAME + 8  # of the data that is written
+# Writes a table at boot, marks; from then on each frame it receives adds one to a count and to one word of the table.
+TABLE = f"""
+.data
+count: .dword 0
+buffer: .zero 64
+table: .zero {PAGES * FRAME}
+.text
+_start: la s0, count
+la s1, table
+li s2, {PAGES}
+li t1, 4096
+fill: sd s2, 0(s1)
+add s1, s1, t1
+addi s2, s2, -1
+bnez s2, fill
+v.mark zero, zero, zero
+la s1, table
+li s2, -1
+again: v.idle zero, s2, zero
+sw zero, 48(tp)
+la a0, buffer
+li a1, 64
+more: v.receive a2, a0, a1
+beqz a2, again
+ld t0, 0(s0)
+addi t0, t0, 1
+sd t0, 0(s0)
+slli t1, t0, 14
+add t1, t1, s1
+ld t2, 0(t1)
+addi t2, t2, 1
+sd t2, 0(t1)
+j more
 """

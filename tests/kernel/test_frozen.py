@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from denali.isa.context import CONTEXT
 from denali.isa.virtual import address_of
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
@@ -107,7 +108,7 @@ def test_number_address_randomness_and_time_are_fresh(kernel: Kernel) -> None:
 
 
 def test_all_else_is_as_it_stood_at_the_mark(kernel: Kernel) -> None:
-    frozen = kernel.warm(program(TELLS))
+    frozen = kernel.warm(program(WARM))
     guests = kernel.spawn(frozen, 3, start=False)
     size = frozen.memory - 128
     contents = {guest.read_memory(guest.image.private_start, size) for guest in guests}
@@ -116,7 +117,9 @@ def test_all_else_is_as_it_stood_at_the_mark(kernel: Kernel) -> None:
     assert len(frozen.template.index) <= 3, "pages that nobody wrote are not kept"
     pages = {index: bytes(page) for index, page in zip(frozen.template.index, frozen.template.pages, strict=True)}
     run = b"".join(pages.get(index, bytes(FRAME)) for index in range(frozen.template.frames))
-    assert run[592:][:size] == contents.pop()
+    content = contents.pop()
+    assert content.count(77) == 2, "what was written before the mark"
+    assert run[CONTEXT.itemsize :][:size] == content
 
 
 def test_what_a_guest_writes_is_not_seen_by_those_that_follow(kernel: Kernel) -> None:

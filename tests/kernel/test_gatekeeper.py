@@ -50,7 +50,7 @@ def test_what_can_never_be_is_refused_at_once(make_kernel: Callable[..., Kernel]
     kernel = make_kernel(frames=1000, capacity=50)
     with pytest.raises(Overdrawn, match="50 numbers are free"):
         kernel.spawn(program(SLEEPER), 51, wait=1000)
-    with pytest.raises(Overdrawn, match="1000 frames is all there are"):
+    with pytest.raises(Overdrawn, match="1,000 frames is all there are"):
         kernel.spawn(program(SLEEPER), 1, memory=1000 * 4096, wait=1000)
 
 

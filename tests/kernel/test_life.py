@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from denali.isa.runtime.engine import Engine
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.mailbox import Closed
@@ -96,7 +100,7 @@ def test_too_many_guests_leave_the_others_and_the_pool_alone(make_kernel: Callab
     kernel = make_kernel(frames=100)
     first = kernel.spawn(program(SLEEPER), 2)
     free = kernel.metrics()["frames_free"]
-    with pytest.raises(Overdrawn, match=f"50 guests of 17 frames asked for; {free} frames"):
+    with pytest.raises(Overdrawn, match=rf"50 guests of 17 frames \(4 KiB each\) asked for; {free} frames"):
         kernel.spawn(program(SLEEPER), 50)
     assert kernel.metrics()["frames_free"] == free
     assert {guest.number for guest in kernel.guests()} == {guest.number for guest in first}
@@ -247,3 +251,39 @@ def test_the_guests_of_one_spawn_are_a_sequence(kernel: Kernel) -> None:
     assert [guest.number for guest in guests[:1] + guests[5:6]] == [numbers[0], numbers[5]]
     with pytest.raises(IndexError):
         guests[10]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"frames": 0}, "frames is 0; it must be 1 to"),
+        ({"capacity": -1}, "capacity is -1; it must be 1 to"),
+        ({"capacity": 1 << 40}, "it must be 1 to 16711679"),
+        ({"packets": 0}, "packets is 0; it must be 1 to"),
+        ({"frames": 1 << 40}, r"the host refuses [\d,.]+ GiB of address space for 1,099,511,627,776 frames"),
+        (
+            {"packets": 1 << 30, "frames": 1 << 20, "limit": 64 << 30},
+            r"GiB of address space for records of .* ulimit -v",
+        ),
+        ({"frames": 1 << 24, "limit": 32 << 30}, r"ulimit -v allows this process 32\.0 GiB in all"),
+        ({"swap": "/nowhere/swap"}, "No such file or directory"),
+    ],
+)
+def test_sizes_that_cannot_be_had_are_said_and_leave_nothing(engine: Engine, sizes: dict[str, Any], words: str) -> None:
+    before, limits = threading.active_count(), resource.getrlimit(resource.RLIMIT_AS)
+    files = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_AS, (sizes.pop("limit", limits[0]), limits[1]))
+    try:
+        with pytest.raises((ValueError, Overdrawn, OSError), match=words):
+            Kernel(engine=engine, **sizes)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert threading.active_count() == before
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_a_pool_too_small_for_the_gateway_says_so_and_leaves_nothing(engine: Engine) -> None:
+    before = threading.active_count()
+    with pytest.raises(Overdrawn, match="the gateway takes 17 frames; there are 10"):
+        Kernel(engine=engine, frames=10, gateway=program(SLEEPER))
+    assert threading.active_count() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from denali.isa.virtual import FRAMES_AT, Service, Shared
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
-from denali.kernel.records import End
+from denali.kernel.records import End, State
 from denali.kernel.template import NotFrozen
 
 from .conftest import program
@@ -264,3 +265,30 @@ def test_any_arguments_are_served_or_refused_and_the_laws_hold(
         kernel.check()
 
     hold()
+
+
+def _reset_and_count(kernel: Kernel, guest: Guest) -> None:
+    free = kernel.metrics()["frames_free"]
+    kernel.reset(guest)
+    assert kernel.metrics()["frames_free"] == free + 4 + 1, "the frames it asked for, and the one of its TLB"
+
+
+def test_a_reset_takes_virtual_mmu_and_frames_and_the_guest_begins_anew(kernel: Kernel) -> None:
+    share = "addi a0, s2, 3\n li a1, {peer}\n v.share a2, a0, a1\n sd a2, 24(s1)\n"
+    wait = "li a0, -1\n v.idle zero, a0, zero\n"
+    (peer,) = kernel.spawn(program(SLEEPER))
+    (guest,) = kernel.spawn(program(DATA + ON + FOUR + share.format(peer=peer.number) + wait), extra=30)
+    deadline, turns = time.monotonic() + 20, 0
+    for _ in range(3):
+        while guest.metrics()["turns"] < turns + 2 or guest.state is not State.IDLE:
+            assert guest.ending is None, guest.message
+            assert time.monotonic() < deadline
+        assert guest.metrics()["extra_held"] == 4
+        kernel.revoke(guest, 1, within=60)
+        kernel.check()
+        turns = guest.metrics()["turns"]
+        kernel._call(lambda: _reset_and_count(kernel, guest))  # type: ignore[reportPrivateUsage]
+        kernel.check()
+    assert kernel.tables.frames.accounts["bonus"][guest.row] == 30 - 256
+    guest.kill()
+    kernel.check()

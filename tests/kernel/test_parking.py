@@ -3,27 +3,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import os
+import resource
+import signal
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from denali.isa.context import CONTEXT
 from denali.isa.runtime.engine import Engine
 from denali.isa.virtual import Sent
 from denali.kernel.guest import Guest
 from denali.kernel.kernel import Kernel
 from denali.kernel.records import End, State
 from denali.kernel.swap import BLOCK, Full, Swap, Unreadable
+from denali.tlb.native import offset_of
 
 from .conftest import opened, program
-from .programs import SLEEPER, SPIN
+from .programs import SLEEPER, SPIN, TABLE
 
 # Adds one to a counter for each frame that it receives, and spoils all registers that it does not need.
 COUNTS = """
@@ -99,6 +105,13 @@ def sleepers(kernel: Kernel, number: int, source: str = COUNTS, **options: objec
     return guests
 
 
+def table_keepers(kernel: Kernel, number: int) -> list[Guest]:
+    """Guests of a warmed image that share a long stretch of it."""
+    guests = list(kernel.spawn(kernel.warm(program(TABLE)), number))
+    settled(guests)
+    return guests
+
+
 def test_a_parked_guest_has_no_frames_and_comes_back_bit_by_bit(kernel: Kernel) -> None:
     guests = sleepers(kernel, 10)
     before = [digest(kernel, guest) for guest in guests]
@@ -135,18 +148,23 @@ def test_a_timer_wakes_a_parked_guest(kernel: Kernel) -> None:
     assert count(guest) > before
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_interleaving_of_parking_and_running_is_as_if_nobody_had_been_parked(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     swap = tmp_path_factory.mktemp("swap") / "file" if data.draw(st.booleans()) else None
     with opened(engine, swap=swap, resident=1 if swap else None, clock="virtual") as kernel:
-        one, other = sleepers(kernel, 2)
+        one, other = sleepers(kernel, 2) if data.draw(st.booleans()) else table_keepers(kernel, 2)
         sent = 0
-        for verb in data.draw(st.lists(st.sampled_from(["park", "send", "write", "look"]), max_size=12)):
+        for verb in data.draw(st.lists(st.sampled_from(["park", "send", "write", "look", "reset"]), max_size=12)):
             if verb == "park":
                 kernel.park(one)
+            elif verb == "reset":
+                sent = 0
+                for guest in (one, other):
+                    guest.reset()
+                settled([one, other])
             elif verb == "send":
                 sent += 1
                 for guest in (one, other):
@@ -167,7 +185,7 @@ def _without_identity(kernel: Kernel, guest: Guest) -> bytes:
     memory = bytearray(guest.read_memory(guest.image.private_start, guest.memory))
     memory[-128:-80] = bytes(48)
     first = int(kernel.tables.guests["first_frame"][guest.number]) * 4096
-    registers = bytes(kernel.tables.frames.memory[first + 80 : first + 592])
+    registers = bytes(kernel.tables.frames.memory[first + offset_of(CONTEXT, "fcsr") : first + CONTEXT.itemsize])
     return bytes(memory) + registers
 
 
@@ -228,6 +246,12 @@ def test_killing_and_closing_give_back_what_was_parked(make_kernel: Callable[...
 def spoil(kernel: Kernel, path: Path, how: str) -> None:
     if how == "truncated":
         os.truncate(path, BLOCK)
+    elif how == "punched":
+        with path.open("r+b") as file:
+            keep, punch = 1, 2
+            size = path.stat().st_size
+            if ctypes.CDLL(None).fallocate(file.fileno(), keep | punch, ctypes.c_long(0), ctypes.c_long(size)):
+                pytest.skip("the file system makes no holes")
     elif how == "overwritten":
         with path.open("r+b") as file:
             file.seek(BLOCK)
@@ -240,7 +264,12 @@ def spoil(kernel: Kernel, path: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("truncated", "was cut short"), ("overwritten", "the checksum of"), ("unreadable", "Input/output error")],
+    [
+        ("truncated", "was cut short"),
+        ("overwritten", "the checksum of"),
+        ("punched", "the checksum of"),
+        ("unreadable", "Input/output error"),
+    ],
 )
 def test_what_the_disk_loses_stops_those_guests_and_no_others(
     make_kernel: Callable[..., Kernel], tmp_path: Path, how: str, words: str
@@ -267,6 +296,52 @@ def test_what_the_disk_loses_stops_those_guests_and_no_others(
         assert str(guest.message).startswith(f"guest {guest.number} (program): lost: ")
     settled(resident)
     assert [count(guest) for guest in resident] == [1] * 5
+
+
+def test_a_swap_file_that_somebody_removed_loses_nobody(make_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
+    kernel = make_kernel(resident=1 << 40, swap=tmp_path / "swap")
+    guests = sleepers(kernel, 20)
+    change(kernel, resident=0)
+    kernel.park(*guests)
+    change(kernel, resident=None)
+    assert sum(int(kernel.tables.parked["offset"][guest.row]) > 0 for guest in guests if guest.parked) >= 15
+    (tmp_path / "swap").unlink()
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    settled(guests)
+    assert [count(guest) for guest in guests] == [1] * 20
+    kernel.close()
+
+
+def test_a_small_file_system_fills_and_all_go_on(make_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
+    kernel = make_kernel(resident=1 << 40, swap=tmp_path / "swap")
+    guests = sleepers(kernel, 200)
+    before = [digest(kernel, guest) for guest in guests]
+    change(kernel, resident=0)
+    with most_of_a_file(20 * BLOCK):
+        kernel.park(*guests)  # those that the kernel has not parked by itself, being above its limit
+        assert kernel.metrics()["parked"] == 200
+    change(kernel, resident=None)
+    on_disk = sum(int(kernel.tables.parked["offset"][guest.row]) >= 0 for guest in guests)
+    assert 5 <= on_disk < 100
+    assert [digest(kernel, guest) for guest in guests] == before
+    kernel.park(*guests)
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    settled(guests)
+    assert [count(guest) for guest in guests] == [1] * 200
+
+
+@contextlib.contextmanager
+def most_of_a_file(size: int) -> Iterator[None]:
+    """The host lets files of this process grow no further meanwhile: what is beyond is written in part, or not."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_swap_file_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -334,3 +409,43 @@ def test_a_guest_is_reset_in_every_state_in_which_it_lives(kernel: Kernel) -> No
     ready.kill()
     with pytest.raises(ValueError, match="cannot be reset"):
         ready.reset()
+
+
+def test_a_guest_that_takes_every_frame_leaves_those_that_are_parked_their_way_back(
+    make_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = make_kernel(frames=17 * 8)
+    guests = sleepers(kernel, 4)
+    assert kernel.park(*guests) == 4
+    (hoarder,) = kernel.spawn(program(HOARDS), extra=1000)
+    deadline = time.monotonic() + 20
+    while hoarder.metrics()["turns"] < 20:
+        assert time.monotonic() < deadline
+    assert hoarder.metrics()["extra_held"] >= 17 * 6
+    for guest in guests:
+        kernel.send(guest, bytes(60))
+    while any(kernel.tables.guests["frames_received"][guest.row] == 0 for guest in guests):
+        assert time.monotonic() < deadline, "those that are parked wait for ever"
+        time.sleep(0.01)
+    assert [count(guest) for guest in guests] == [1] * 4
+    assert hoarder.ending is None
+    kernel.check()
+
+
+# Asks for frames for ever, and gives every second of those it is given back, so that what is free lies scattered.
+HOARDS = """
+.data
+array: .zero 16
+.text
+_start: la s0, array
+more: li a1, 1
+v.allocate a2, s0, a1
+beqz a2, none
+addi a3, s0, 8
+v.allocate a2, a3, a1
+beqz a2, none
+v.release a2, s0, a1
+j more
+none: v.yield zero, zero, zero
+j more
+"""

@@ -196,3 +196,15 @@ def test_the_memory_of_a_kernel_does_not_grow_with_the_guests_it_has_had(make_ke
 def _resident() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
+
+
+def test_a_limit_set_for_one_guest_is_not_that_of_the_next_of_its_row(make_kernel: Callable[..., Kernel]) -> None:
+    kernel = make_kernel(capacity=1)
+    (first,) = kernel.spawn(program(SLEEPER))
+    row = first.row
+    kernel.allow(first, 5, within=1)
+    first.kill()
+    del first
+    (second,) = kernel.spawn(program(SLEEPER))
+    assert second.row == row
+    assert kernel.tables.frames.accounts["bonus"][row] == 0

@@ -164,3 +164,49 @@ def test_a_guest_that_never_asked_for_frames_is_asked_for_none(kernel: Kernel) -
     kernel.park(guest)
     assert kernel.revoke(guest, 5, within=1) == 0
     assert kernel.allow(guest, 0, within=1) == 0
+
+
+# Whoever does these things holds 20 frames, is asked for 12, and is left with the guaranteed 8 or is stopped.
+HOSTILE = {
+    "is deaf: no handler, all events masked, computes": "sw zero, 52(tp)\n" + HOLD.format(count=20) + "spin: j spin",
+    "says in its registers page that nothing is asked": HOLD.format(count=20)
+    + "lie: sd zero, 88(tp)\n li a0, -1\n srli a0, a0, 1\n sd a0, 96(tp)\n sw zero, 48(tp)\n j lie",
+    "claims in its vector that all is there already": "la a0, page\n li a1, -1\n sd a1, 0(a0)\n sd a1, 8(a0)\n"
+    "sd a0, 104(tp)\n" + HOLD.format(count=20) + WAIT,
+    "has its vector in its own registers page": "sd tp, 104(tp)\n" + HOLD.format(count=20) + WAIT,
+    "never leaves its handler": "la a0, handler\n sd a0, 56(tp)\n"
+    + HOLD.format(count=20)
+    + WAIT
+    + "handler: j handler",
+    "traps in its handler": "la a0, handler\n sd a0, 56(tp)\n"
+    + HOLD.format(count=20)
+    + WAIT
+    + "handler: ld a0, 0(zero)",
+    "asks for more in its handler, for ever": "la a0, handler\n sd a0, 56(tp)\n"
+    + HOLD.format(count=20)
+    + WAIT
+    + "handler: li a1, 20\n addi a3, s0, 256\n v.allocate a2, a3, a1\n j handler",
+    "turns its virtual MMU on and off meanwhile": HOLD.format(count=20) + "la a1, wired\n la a0, other\n sd a0, 0(a1)\n"
+    "turn: li a0, 16\n la a1, wired\n v.mmu a2, a0, a1\n v.mmu a2, zero, zero\n j turn",
+    "offers what it is to give, again and again": HOLD.format(count=20)
+    + "offer: ld a0, 0(s0)\n addi a0, a0, 3\n li a1, 1\n v.share a2, a0, a1\n j offer",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_guest_is_left_with_what_is_guaranteed_or_is_stopped(kernel: Kernel, what: str) -> None:
+    (neighbour,) = kernel.spawn(program("count: addi a0, a0, 1\n v.yield zero, zero, zero\n j count\n_start: j count"))
+    good = spawn(kernel, "sw zero, 52(tp)\n", HOLD.format(count=20), WAIT)
+    guest = spawn(kernel, HOSTILE[what])
+    free = kernel.metrics()["frames_free"]
+    assert kernel.allow(guest, GUARANTEED, within=0.02) == 20 - GUARANTEED
+    until(lambda: guest.ending is not None or held(guest) == GUARANTEED)
+    if guest.ending is not None:
+        assert "load access fault at 0x0" in (guest.message or "")
+    until(lambda: kernel.metrics()["frames_free"] >= free + 12)
+    turns = neighbour.metrics()["turns"]
+    until(lambda: neighbour.metrics()["turns"] > turns)
+    assert held(good) == 20
+    kernel.check()
+    guest.kill()
+    kernel.check()

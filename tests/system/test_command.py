@@ -177,7 +177,7 @@ def test_guests_of_spawn_have_the_first_addresses_and_beyond_them_is_nobody() ->
         (["--fuel", "9" * 30], "is not in the range"),
         (["--watchdog", "9" * 30], "is not in the range"),
         (["--memory", "1T"], "bytes of memory; it takes"),
-        (["--count", "1000000", "--memory", "1G"], "frames asked for"),
+        (["--count", "1000000", "--memory", "1G"], r"frames (4 KiB each) asked for"),
         (["--swap", "/nowhere/swap"], "denali-py: /nowhere/swap: No such file or directory"),
     ],
     ids=lambda value: "".join(value)[:20],

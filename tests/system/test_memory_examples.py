@@ -15,10 +15,11 @@ from denali import Guest, Kernel, load
 from denali.libos import fake, machine
 from denali.libos.paging import squeeze
 
+SUM = sum(i // 100 for i in range(64 * 512))
 ANSWERS = {
-    "radix": (780, "80 misses"),
-    "inverted": (780, "80 misses"),
-    "pager": (sum(i // 100 for i in range(64 * 512)), "8 pages have frames; 120 were squeezed and 64 expanded"),
+    "radix": (780, "80 misses; the sum is 780"),
+    "inverted": (780, "80 misses; the sum is 780"),
+    "pager": (SUM, f"8 pages have frames; 120 were squeezed and 64 expanded; the sum is {SUM}"),
     "fork": (3, "child 3496 parent 496 copied 3"),
 }
 

@@ -80,3 +80,40 @@ def test_every_frame_has_one_holder_whatever_is_taken_and_released(plan: list[tu
             frames.release(*held.pop(len(held) // 2))
         frames.check()
     assert frames.free == 64 - sum(length for _, length in held)
+
+
+def longest_free(frames: Frames) -> int:
+    lengths = "".join("x" if holder else " " for holder in frames.holder.tolist()).split("x")
+    return max(map(len, lengths))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 12), st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), max_size=120))
+def test_guests_that_take_and_release_as_they_like_leave_the_reserve_in_one_piece(
+    reserve: int, plan: list[tuple[int, int]]
+) -> None:
+    frames, held = Frames(64), list[tuple[int, int]]()
+    frames.record["reserve"] = reserve
+    for length, choice in plan:
+        if choice == 0 and held:
+            frames.release(*held.pop(len(held) // 2))
+        try:
+            held.append((frames.take(length, holder=length, spare=True), length))
+        except Overdrawn:
+            assert frames.free < 64
+        assert longest_free(frames) >= reserve
+        frames.check()
+    assert frames.take(reserve, holder=99) >= 0
+    frames.check()
+
+
+def test_what_is_not_reserved_is_given_to_the_last_frame(frames: Frames) -> None:
+    frames.record["reserve"] = 10
+    assert len({frames.take(1, holder=n, spare=True) for n in range(54)}) == 54
+    with pytest.raises(Overdrawn):
+        frames.take(1, holder=54, spare=True)
+    frames.release(frames.take(10, holder=55), 10)
+    with pytest.raises(Overdrawn):
+        frames.take(1, holder=54, spare=True)
+    frames.record["reserve"] = 9
+    frames.take(1, holder=54, spare=True)

@@ -56,6 +56,8 @@ def one_line_errors() -> Generator[None]:
         raise Rejected(_without_number(error)) from error
     except (BadImage, CompileError, Overdrawn, ValueError) as error:
         raise Rejected(str(error)) from error
+    except MemoryError as error:
+        raise Rejected(f"the host has no more memory for this process: {error}".rstrip(": ")) from error
 
 
 def _without_number(error: OSError) -> str:
