@@ -25,7 +25,7 @@ from .values import Known
 
 TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
 DATA_LAYOUT = 'target datalayout = "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128"'
-SERVE = """define internal x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number, i64 %a, i64 %b) #0 noinline {
+SERVE = """define hidden x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number, i64 %a, i64 %b) #0 noinline {
   %result = call i64 @denali_service(ptr %ctx, i64 %number, i64 %a, i64 %b)
   ret i64 %result
 }

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from denali.isa.translator.accesses import Accesses
+from denali.isa.translator.bounds import Planner
 from denali.isa.translator.ends import Ends
 from denali.isa.translator.flat import FlatMemory
 from denali.isa.translator.frame import Layout
@@ -56,7 +57,7 @@ def mutated(mutant: Mutant) -> Generator[None]:
 
 def mutants() -> list[Mutant]:
     """The mistakes."""
-    from denali.isa.translator import accesses, bounds, registers
+    from denali.isa.translator import bounds, frame, registers
 
     within = "icmp ult i64 {moved}, {room + 1}"
     private = "self._within(address, offset, self.layout.private_size - group.span)"
@@ -70,12 +71,16 @@ def mutants() -> list[Mutant]:
         Mutant("the group's span forgotten", FlatMemory, "_fits", private, private.replace(" - group.span", "")),
         Mutant("the group's lowest forgotten", FlatMemory, "_fits", "group.low - signed", "0 - signed"),
         Mutant("memory begins a page early", FlatMemory, "_fits", "image.private_start", "image.private_start + 4096"),
-        Mutant("read-only bytes without their end", FlatMemory, "_read_only", shared, "(1 << 40)"),
-        Mutant("read-only bytes one too many", FlatMemory, "_read_only", shared, shared + " + 1"),
-        Mutant("read-only bytes from elsewhere", FlatMemory, "_read_only", "{-image.ro_start}", "{8 - image.ro_start}"),
-        Mutant("stores into read-only bytes", accesses, "plan", "group.private |= access.writes", "pass"),
-        Mutant("the group ends with its first", accesses, "plan", "max(high, group.high)\n",
+        Mutant("read-only bytes without their end", FlatMemory, "_fits_shared", shared, "(1 << 40)"),
+        Mutant("read-only bytes one too many", FlatMemory, "_fits_shared", shared, shared + " + 1"),
+        Mutant("read-only bytes from elsewhere", FlatMemory, "_shared", "image.ro_start}", "image.ro_start - 8}"),
+        Mutant("stores into read-only bytes", Planner, "_join", "group.private |= access.writes", "pass"),
+        Mutant("the group ends with its first", Planner, "_join", "max(high, group.high)\n",
                "max(group.high, group.low + 1)\n"),
+        Mutant("the stack's end forgotten", FlatMemory, "private", " - (high - low)", ""),
+        Mutant("the stack pointer believed behind calls", Ends, "_call",
+               "self.stack is not None", "False"),
+        Mutant("registers believed behind calls", frame, "known_before", "if register not in written_by(block)", ""),
         Mutant("accesses taken for smaller ones", bounds, "access_of", "step.args[1].width // 8", "1"),
         Mutant("memory behind the wrong record", Layout, "displacement", "CONTEXT.itemsize", "8"),
         Mutant("constant addresses believed", FlatMemory, "_fixed", "self.layout.private(low, high)",

@@ -33,6 +33,8 @@ _start: addi sp, sp, -64
         la s0, words
         ld s0, 0(s0)
         li s1, 10
+        addi s3, sp, 8
+        sd s3, 0(s3)
 again:  ld a0, 0(s0)
         lw a1, 12(s0)
         lbu a2, 20(s0)
@@ -48,6 +50,8 @@ again:  ld a0, 0(s0)
         call touch
         ld a6, 8(a0)
         jalr a6
+        sd a7, 8(s3)
+        sd a7, 32(sp)
         ld a7, 32(s0)
         la a3, places
         add t6, a7, a3
