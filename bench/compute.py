@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from denali.bench import pythons
+from denali.bench.compilers import Compiler, choose
 from denali.bench.flat import Denali
 from denali.bench.programs import KERNELS, Broken, Engine, Run, Sample, Unavailable
 from denali.bench.pythons import PYTHON
@@ -25,15 +26,15 @@ from denali.bench.rivals import Native, Qemu, Wasmtime
 BASE = "native"
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {
+ENGINES: dict[str, Callable[[Compiler], Engine]] = {
     BASE: Native,
-    "native-march": lambda: Native("-march=native"),
+    "native-march": lambda compiler: Native(compiler, "-march=native"),
     "denali-flat": Denali,
-    "denali-paged": lambda: Denali("_guest_paged.c", "-DSCATTERED=0"),
-    "denali-scattered": lambda: Denali("_guest_paged.c", "-DSCATTERED=1"),
+    "denali-paged": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=0"),
+    "denali-scattered": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=1"),
     "wasmtime": Wasmtime,
-    "wasmtime-epoch": lambda: Wasmtime(epochs=True),
-    "qemu": Qemu,
+    "wasmtime-epoch": lambda compiler: Wasmtime(compiler, epochs=True),
+    "qemu": lambda _: Qemu(),  # programs of Linux: of the one compiler that has a C library for them
 }
 
 
@@ -41,6 +42,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {
 class Results:
     """Samples by kernel and engine, and what could not be had."""
 
+    compiler: str
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict[str, dict[str, list[Sample]]])
     skipped: dict[str, str] = field(default_factory=dict[str, str])  # engine: reason
     failed: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # kernel: engine: reason
@@ -77,7 +79,7 @@ class Results:
         geomean = {engine: self.geomean(engine) for engine in self.engines()}
         result = {"kernels": kernels, "geomean": geomean, "ratios": ratios, "skipped": self.skipped}
         python = {engine: mean for engine in self.engines() if (mean := self.geomean(engine, python=True)) is not None}
-        return {**result, "geomean_python": python, "failed": self.failed}
+        return {**result, "compiler": self.compiler, "geomean_python": python, "failed": self.failed}
 
 
 def measure(
@@ -85,16 +87,22 @@ def measure(
     engines: Iterable[str] = (),
     *,
     rounds: int = 7,
+    compiler: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Results:
-    """Run the kernels named (default: all) on the engines named (default: all; native always)."""
-    results = Results()
+    """Run the kernels named (default: all) on the engines named (default: all; native always).
+
+    Raises:
+        Unavailable: there is no such compiler.
+    """
+    chosen = choose(compiler)
+    results = Results(chosen.name)
     ready: dict[str, Engine] = {}
     for name, make in ENGINES.items():
         if engines and name not in (BASE, *engines):
             continue
         try:
-            ready[name] = make()
+            ready[name] = make(chosen)
         except Unavailable as reason:
             results.skipped[name] = str(reason)
     try:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denali.bench import pythons
-from denali.bench.programs import FLAGS, FOLDER, Broken, Run, Sample, Unavailable
+from denali.bench.compilers import Compiler
+from denali.bench.programs import FLAGS, FOLDER, Broken, Run, Sample
 from denali.isa.image import Image
 from denali.libos import cc
 
@@ -34,17 +35,11 @@ LONGEST = 30.0  # seconds for one call of a kernel
 class Denali:
     """Guests under the kernel."""
 
-    def __init__(self, guest: str = "_guest.c", *flags: str) -> None:
-        """A kernel is called by `guest`, compiled with `flags`.
-
-        Needs a RISC-V compiler; the same as the native one if there is one.
-        """
+    def __init__(self, compiler: Compiler, guest: str = "_guest.c", *flags: str) -> None:
+        """A kernel is called by `guest`, compiled with `flags`."""
         from denali.kernel.kernel import Kernel
 
-        try:
-            self.compiler = "gcc" if cc.FINDERS["gcc"]() else cc.find().name
-        except cc.BuildError as error:
-            raise Unavailable(str(error)) from None
+        self.compiler = compiler.name
         self.guest, self.flags = guest, flags
         before = set(threading.enumerate())
         self.kernel = Kernel()

@@ -34,7 +34,8 @@ def show(results: Results, console: Console) -> None:
     for name, mean in python:
         table.add_row("[bold]geomean py_", "", *(_cell(mean if other == name else None) for other in others))
     console.print(
-        "CPU time against native -O2 of the same compiler (py_: against numba's own target; medians of rounds)"
+        f"CPU time against native -O2 of the same compiler, {results.compiler}"
+        " (py_: against numba's own target; medians of rounds)"
     )
     console.print(table)
     for engine, reason in results.skipped.items():

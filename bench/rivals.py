@@ -5,45 +5,30 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from denali.bench import pythons
-from denali.bench.programs import FLAGS, FOLDER, Broken, Run, Sample, Unavailable
-
-
-def compile_with(command: Sequence[str], *arguments: str | Path) -> None:
-    """Call a compiler.
-
-    Raises:
-        Broken: it refused.
-    """
-    result = subprocess.run([*command, *FLAGS, *map(str, arguments)], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise Broken(result.stderr.strip())
+from denali.bench.compilers import Compiler, compile_with, for_wasm
+from denali.bench.programs import FOLDER, Broken, Run, Sample, Unavailable
 
 
 class Native:
     """A shared object in this process."""
 
-    def __init__(self, *flags: str) -> None:
-        """Compiled with these flags beyond the common ones."""
-        self.compiler, self.flags = shutil.which("gcc") or shutil.which("clang"), flags
-        if self.compiler is None:
-            raise Unavailable("no gcc or clang on PATH")
+    def __init__(self, compiler: Compiler, flag: str = "") -> None:
+        """Plain, or with the `flag` -march=native."""
+        self.command, self.flag = compiler.command(flag), flag
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
         """See `Engine`."""
         if name in pythons.PYTHON:
             return pythons.native(name, amount)
-        target = folder / f"{name}{'-'.join(self.flags)}.so"
-        shared = ("-shared", "-fPIC", "-fvisibility=hidden", *self.flags)
-        compile_with([str(self.compiler)], *shared, FOLDER / f"{name}.c", "-o", target)
+        target = folder / f"{name}{self.flag}.so"
+        compile_with(self.command, "-shared", "-fPIC", "-fvisibility=hidden", FOLDER / f"{name}.c", "-o", target)
         function = ctypes.CDLL(str(target)).kernel
         function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
 
@@ -65,12 +50,12 @@ class Native:
 class Wasmtime:
     """WebAssembly compiled by Cranelift, in this process."""
 
-    def __init__(self, *, epochs: bool = False) -> None:
+    def __init__(self, compiler: Compiler, *, epochs: bool = False) -> None:
         """With `epochs`, code that can be interrupted."""
         if find_spec("wasmtime") is None:
             raise Unavailable("not installed: pip install 'denali-py[bench]'")
         self.epochs = epochs
-        self.command = _wasm_compiler()
+        self.command = for_wasm(compiler)
         self.kept: list[Any] = []
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
@@ -103,18 +88,6 @@ class Wasmtime:
 
     def close(self) -> None:
         """Nothing is left by then."""
-
-
-def _wasm_compiler() -> list[str]:
-    link = ["-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--export=kernel", "-Wl,-z,stack-size=1048576"]
-    for suffix in ("", *(f"-{version}" for version in range(22, 13, -1))):
-        compiler, linker = shutil.which(f"clang{suffix}"), shutil.which(f"wasm-ld{suffix}")
-        if compiler and linker:
-            return [compiler, "--target=wasm32-unknown-unknown", f"-fuse-ld={linker}", *link]
-    if find_spec("ziglang") is not None:
-        target = ["-target", "wasm32-freestanding", "-fno-sanitize=undefined"]
-        return [sys.executable, "-m", "ziglang", "cc", *target, *link]
-    raise Unavailable("no compiler for WebAssembly: apt install clang lld, or pip install 'denali-py[c]'")
 
 
 class Qemu:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).parent / "c"
 COMMON = (
-    "-std=gnu11", "-O2", "-g", "-fomit-frame-pointer", "-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fno-math-errno",
-    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections",
+    "-std=gnu11", "-O2", "-g", "-fomit-frame-pointer", "-ffreestanding", "-fno-pic", "-fno-stack-protector",
+    "-fno-math-errno", "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections",
 )  # fmt: skip
 AS_LIBRARY = ("-fno-builtin", "-std=gnu11", "-Wall")
 LINK = ("-static", "-nostdlib", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-T," + str(LIBRARY / "image.ld"))

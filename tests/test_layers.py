@@ -22,7 +22,7 @@ TOOLS = ROOT / "isa" / "tools"
 BUDGET = {
     "isa": 660,  # what an image and a guest's record are, with the home of its memory under a virtual MMU
     "isa/definitions": 2500,
-    "isa/translator": 4250,  # 300 of them for calls inside units and for checks that hold across blocks: calls cost a third
+    "isa/translator": 4250,  # 300 of them for calls inside units and checks that hold across blocks
     "isa/interpreter": 1400,
     "isa/runtime": 1500,
     "tlb": 1980,  # entries, shortcuts over them that translated code looks at first; mapped stretches; what is reserved

@@ -6,11 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from denali.bench import compute, programs
+from denali.bench.compilers import Compiler
 from denali.bench.compute import Results, measure
 from denali.bench.programs import KERNELS, Broken, Run, Sample, Unavailable
 from denali.bench.pythons import PYTHON
@@ -37,7 +39,15 @@ class Fake:
         self.closed += 1
 
 
-def lacking() -> Fake:
+def some_compiler(_: str | None) -> Compiler:
+    return Compiler("cc", (), (), None)
+
+
+def maker(fake: Fake) -> Callable[[Compiler], Fake]:
+    return lambda _: fake
+
+
+def lacking(_: Compiler) -> Fake:
     raise Unavailable("install it")
 
 
@@ -50,7 +60,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Fake]:
         "liar": Fake(1, 1, 1, answer=41),
         "broken": Fake(),
     }
-    table = {name: (lambda fake=fake: fake) for name, fake in fakes.items()}
+    table = {name: maker(fake) for name, fake in fakes.items()}
+    monkeypatch.setattr(compute, "choose", some_compiler)
     monkeypatch.setattr(compute, "ENGINES", {**table, "lacking": lacking})
     return fakes
 
@@ -83,7 +94,7 @@ def test_the_json_has_what_its_readers_are_promised(engines: dict[str, Fake]) ->
 
 
 def test_a_geomean_needs_a_figure() -> None:
-    assert Results().geomean("native") is None
+    assert Results("cc").geomean("native") is None
 
 
 def test_there_are_twelve_kernels_and_each_has_its_file() -> None:

@@ -31,9 +31,8 @@ def offset(name: str) -> int:
 def unit(body: str) -> str:
     """A unit written by hand; %s0 .. %s10 are its slots, %ctx the context."""
     parameters = ", ".join(["i64 %s0", "ptr %ctx", *(f"i64 %s{slot}" for slot in range(2, 11))])
-    fields = "\n".join(
-        f"  %{name} = getelementptr i8, ptr %ctx, i64 {offset(name)}" for name in ("pc", "fuel", "status", "cause", "unwound")
-    )
+    names = ("pc", "fuel", "status", "cause", "unwound")
+    fields = "\n".join(f"  %{name} = getelementptr i8, ptr %ctx, i64 {offset(name)}" for name in names)
     return f"define x86_regcallcc {TYPE} @unit({parameters}) {{\n{fields}\n{body}\n}}"
 
 

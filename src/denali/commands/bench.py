@@ -27,7 +27,17 @@ def bench() -> None:
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Measured calls of each kernel.")
 @click.option("--only", multiple=True, metavar="NAME", help="This kernel only; may be repeated.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", help="This engine (and native); may be repeated.")
-def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ...], engines: tuple[str, ...]) -> None:
+@click.option(
+    "--compiler", type=click.Choice(["zig", "clang", "gcc"]), help="For all engines; default: the first that is here."
+)
+def compute(
+    as_json: bool,
+    report: Path | None,
+    rounds: int,
+    only: tuple[str, ...],
+    engines: tuple[str, ...],
+    compiler: str | None,
+) -> None:
     """Run C kernels natively, as guests, under wasmtime and under qemu; Python kernels by numba and as guests.
 
     \b
@@ -40,7 +50,7 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
     denali-py bench compute --json --report report/ > compute.json
     """
     from ..bench.compute import ENGINES, measure
-    from ..bench.programs import KERNELS
+    from ..bench.programs import KERNELS, Unavailable
     from ..bench.pythons import PYTHON
     from ..bench.report import plot, show
     from ._terminal import spinner, tables
@@ -49,8 +59,11 @@ def compute(as_json: bool, report: Path | None, rounds: int, only: tuple[str, ..
         for name in names:
             if name not in known:
                 raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
-    with spinner("compiling") as progress:
-        results = measure(only, engines, rounds=rounds, progress=progress)
+    try:
+        with spinner("compiling") as progress:
+            results = measure(only, engines, rounds=rounds, compiler=compiler, progress=progress)
+    except Unavailable as reason:
+        raise click.ClickException(str(reason)) from None
     show(results, tables(stderr=as_json))
     if report is not None:
         _write("compute", results.as_dict(), report, lambda folder: plot(results, folder))
