@@ -28,6 +28,7 @@ CONTEXT = np.dtype(
         ("tlb", "<u8"),  # host address of the guest's `TLB` while its virtual MMU is on, else zero
         ("home_start", "<u8"),  # ... and then guest addresses [start, start + room + HOME_SLACK): private memory at its
         ("home_room", "<u8"),  # ... own place that can be read and written: wired, or bound so; the registers at least
+        ("rest_of_line", "<u8", 2),  # so that what guests align to a cache line is so in the host
         ("x", "<u8", 32),  # x[0] stays zero
         ("f", "<u8", 32),
     ],
@@ -35,7 +36,7 @@ CONTEXT = np.dtype(
 )
 HOME_SLACK = 127  # so that one comparison with the room does for all accesses of up to 128 bytes
 assert CONTEXT.itemsize <= 650
-assert CONTEXT.itemsize % 8 == 0
+assert CONTEXT.itemsize % 64 == 0
 
 # What the virtual MMU of a guest knows, when it is on: this header, and `ENTRY` records directly behind it.
 TLB = np.dtype(

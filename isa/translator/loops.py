@@ -26,10 +26,14 @@ def loops_of(function: Function) -> dict[int, frozenset[int]]:
 
 
 def counted(function: Function, entry: int) -> set[int]:
-    """Headers of loops without a call: LLVM could tell from the fuel how often they turn, and would."""
+    """Headers of loops without a call: LLVM could tell from the fuel how often they turn, and would, at each entry.
+
+    For those of several blocks, which are often left early, that costs more than it saves.
+    """
     headers, predecessors = loop_headers(function, entry), _predecessors(function)
     loops = {header: _loop(function, header, predecessors) for header in headers}
-    return {header for header, body in loops.items() if all(function.blocks[pc].kind not in CALLS for pc in body)}
+    plain = {header for header, body in loops.items() if all(function.blocks[pc].kind not in CALLS for pc in body)}
+    return {header for header in plain if len(loops[header]) > 1}
 
 
 def _predecessors(function: Function) -> dict[int, set[int]]:
