@@ -40,6 +40,26 @@ def test_what_was_found_once_is_an_image_or_refused_in_one_line(file: Path) -> N
     images.check(file.read_bytes())
 
 
+def test_the_corpus_leads_a_search_behind_the_first_checks() -> None:
+    taken = [image for file in CORPUS if (image := images.check(file.read_bytes())) is not None]
+    assert len(taken) >= 10
+    assert {bool(image.registers) for image in taken} == {bool(image.functions) for image in taken} == {False, True}
+    assert any(image.line_at(image.entry) for image in taken)
+
+
+@pytest.mark.parametrize("name", images.seeds())
+def test_an_image_with_each_thing_that_is_read_is_taken_and_damaged_it_is_taken_or_refused(name: str) -> None:
+    seed, generator = images.seeds()[name], random.Random(name)
+    assert images.check(seed) is not None
+    for _ in range(200):
+        content = bytearray(seed)
+        for _ in range(generator.randrange(1, 6)):
+            content[generator.randrange(len(content))] = generator.choice(
+                (0, 1, 2, 127, 128, 255, generator.randrange(256))
+            )
+        images.check(bytes(content))
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_bytes_without_any_thought_are_refused(content: bytes) -> None:

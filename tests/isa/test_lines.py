@@ -14,6 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile  # pyright: ignore[reportMissingTypeStubs]
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from line_tables import END, NAMES, at, leb, unit
 
 from denali.isa import lines
 from denali.isa.image import Image, Segment
@@ -22,35 +23,12 @@ from denali.libos import cc
 
 HERE = Path(__file__).parent
 CODE = bytes((1, 0)) * 8
-STANDARD = bytes((0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1))  # arguments of the standard operations
 SECONDS = 5.0  # of processor time, for what takes less than one
-
-
-def leb(number: int) -> bytes:
-    """An unsigned number in groups of seven bits."""
-    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
-    return bytes((*(group | 0x80 for group in groups[:-1]), groups[-1]))
-
-
-def unit(version: int, names: bytes, program: bytes, line_range: int = 14) -> bytes:
-    """A unit of a line table, its lengths right whatever is in it."""
-    fields = bytes((1, *((1,) if version >= 4 else ()), 1, 251, line_range, 13)) + STANDARD + names
-    head = struct.pack("<H", version) + (bytes((8, 0)) if version == 5 else b"") + struct.pack("<I", len(fields))
-    content = head + fields + program
-    return struct.pack("<I", len(content)) + content
 
 
 def image(table: bytes, **others: bytes) -> Image:
     sections = {".debug_line": table} | {f".{name}": content for name, content in others.items()}
     return Image.from_elf(write_elf([Segment(0x10000, 16, CODE, False, True)], entry=0x10000, sections=sections), "x")
-
-
-def at(address: int) -> bytes:
-    return bytes((0, 9, 2)) + address.to_bytes(8, "little")
-
-
-END = bytes((0, 1, 1))
-NAMES = {4: b"\0a.c\0\0\0\0b.c\0\0\0\0\0", 5: bytes((0, 0, 1, 1, 0x1F, 2)) + struct.pack("<II", 0, 4)}
 
 
 @pytest.mark.parametrize("version", NAMES)
