@@ -116,7 +116,7 @@ class Image:
             content = stream.read(FILE_LIMIT + 1)
         if len(content) > FILE_LIMIT:
             raise BadImage(f"{file.name}: larger than an image, which has at most {FILE_LIMIT} bytes")
-        return cls.from_elf(content, file.stem)
+        return _checked(content, file.stem, file.name)
 
     @classmethod
     def from_elf(cls, content: bytes, name: str) -> Image:
@@ -125,12 +125,7 @@ class Image:
         Raises:
             BadImage: they are none that can run here.
         """
-        try:
-            return _from_elf(content, name)
-        except BadImage as reason:
-            raise BadImage(f"{name}: {reason}") from None
-        except Exception as error:  # the parser meets hostile bytes: whatever it stumbles over is the file's fault
-            raise BadImage(f"{name}: damaged ELF file ({type(error).__name__}: {error})") from error
+        return _checked(content, name, name)
 
     @classmethod
     def raw(cls, code: bytes, *, data: bytes = b"", zeroed: int = 0, name: str = "raw") -> Image:
@@ -177,6 +172,15 @@ class Image:
 
 def _page_after(address: int) -> int:
     return -(-address // PAGE) * PAGE
+
+
+def _checked(content: bytes, name: str, shown: str) -> Image:
+    try:
+        return _from_elf(content, name)
+    except BadImage as reason:
+        raise BadImage(f"{shown}: {reason}") from None
+    except Exception as error:  # the parser meets hostile bytes: whatever it stumbles over is the file's fault
+        raise BadImage(f"{shown}: damaged ELF file ({type(error).__name__}: {error})") from error
 
 
 def _from_elf(content: bytes, name: str) -> Image:
