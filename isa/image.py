@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import headers
+from . import headers, lines
 from .virtual import REGISTERS
 
 PAGE = 4096
@@ -116,7 +116,7 @@ class Image:
             content = stream.read(FILE_LIMIT + 1)
         if len(content) > FILE_LIMIT:
             raise BadImage(f"{file.name}: larger than an image, which has at most {FILE_LIMIT} bytes")
-        return cls.from_elf(content, file.stem)
+        return _checked(content, file.stem, file.name)
 
     @classmethod
     def from_elf(cls, content: bytes, name: str) -> Image:
@@ -125,12 +125,7 @@ class Image:
         Raises:
             BadImage: they are none that can run here.
         """
-        try:
-            return _from_elf(content, name)
-        except BadImage as reason:
-            raise BadImage(f"{name}: {reason}") from None
-        except Exception as error:  # the parser meets hostile bytes: whatever it stumbles over is the file's fault
-            raise BadImage(f"{name}: damaged ELF file ({type(error).__name__}: {error})") from error
+        return _checked(content, name, name)
 
     @classmethod
     def raw(cls, code: bytes, *, data: bytes = b"", zeroed: int = 0, name: str = "raw") -> Image:
@@ -161,24 +156,31 @@ class Image:
 
     def line_at(self, pc: int) -> tuple[str, int] | None:
         """Source file and line of the instruction at `pc`, from the DWARF line table; None where it has none."""
-        index = bisect_right(self._lines, pc, key=lambda row: row[0]) - 1
+        index = bisect_right(self._lines, pc, key=lambda row: row.address) - 1
         if index < 0 or not self.text_start <= pc < self.text_end:
             return None
-        _, file, line = self._lines[index]
-        return (file, line) if line else None
+        row = self._lines[index]
+        return (row.file, row.line) if row.line else None
 
     @cached_property
-    def _lines(self) -> list[tuple[int, str, int]]:
+    def _lines(self) -> list[lines.Row]:
         try:
-            rows = _line_rows(self.elf) if self.elf else ()
-            # of several rows for one address count the last that begins a statement, and no end of a sequence
-            return [row for _, row in sorted(rows, key=lambda pair: (pair[1][0], pair[0]))]
+            return _line_rows(self.elf)
         except Exception:  # debug information serves messages only: damaged means absent
             return []
 
 
 def _page_after(address: int) -> int:
     return -(-address // PAGE) * PAGE
+
+
+def _checked(content: bytes, name: str, shown: str) -> Image:
+    try:
+        return _from_elf(content, name)
+    except BadImage as reason:
+        raise BadImage(f"{shown}: {reason}") from None
+    except Exception as error:  # the parser meets hostile bytes: whatever it stumbles over is the file's fault
+        raise BadImage(f"{shown}: damaged ELF file ({type(error).__name__}: {error})") from error
 
 
 def _from_elf(content: bytes, name: str) -> Image:
@@ -256,6 +258,9 @@ def _foreign(content: bytes) -> str:
 
 
 def _segments(parts: list[headers.Part], content: bytes) -> Iterator[Segment]:
+    room = len(
+        content
+    )  # each byte of the file is taken once: many parts on the same bytes would fill the host's memory
     for part in parts:
         if part.kind != _LOAD or part.size == 0:
             continue
@@ -268,6 +273,9 @@ def _segments(parts: list[headers.Part], content: bytes) -> Iterator[Segment]:
             raise BadImage(f"segment at {start:#x} has {stored} bytes in the file but {size} in memory")
         if stored and offset + stored > len(content):
             raise BadImage(f"truncated: segment at {start:#x} ends at byte {offset + stored} of {len(content)}")
+        room -= stored
+        if room < 0:
+            raise BadImage(f"segments of more than the {len(content)} bytes that are in the file")
         data = content[offset : offset + stored]
         yield Segment(start, size, data, bool(part.flags & _WRITE), bool(part.flags & _EXECUTE))
 
@@ -312,27 +320,13 @@ def _symbols(content: bytes, head: headers.Header) -> tuple[tuple[Symbol, ...], 
         for name, kind, value, size in headers.symbols(content, head):
             if kind in found:
                 found[kind].append(Symbol(name, value, size))
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, ValueError):
         return (), ()
     functions, objects = (tuple(sorted(rows, key=lambda s: (s.start, s.name))) for rows in found.values())
     return functions, objects
 
 
-def _line_rows(content: bytes) -> Iterator[tuple[int, tuple[int, str, int]]]:
-    """The rows of the line table, each with its rank among rows for the same address."""
-    from elftools.elf.elffile import ELFFile
-
-    elf: Any = ELFFile(io.BytesIO(content))
-    if not elf.has_dwarf_info():
-        return
-    dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False)
-    for unit in dwarf.iter_CUs():
-        program = dwarf.line_program_for_CU(unit)
-        files = program["file_entry"] if program is not None else []
-        first = 0 if program is not None and program["version"] >= 5 else 1
-        for entry in program.get_entries() if program is not None else ():
-            state = entry.state
-            if state is not None and 0 <= state.file - first < len(files):
-                file = files[state.file - first].name.decode(errors="replace")
-                rank = 0 if state.end_sequence else 2 if state.is_stmt else 1
-                yield rank, (state.address, file, 0 if state.end_sequence else state.line)
+def _line_rows(content: bytes) -> list[lines.Row]:
+    """The rows of the line table."""
+    head = headers.header(content)
+    return [] if head is None else lines.rows(headers.named(content, head, {lines.TABLE, *lines.STRINGS.values()}))

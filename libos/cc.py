@@ -127,7 +127,8 @@ def find(name: str | None = None) -> Compiler:
         if compiler is not None:
             return compiler
     ways = " or ".join(INSTALL[key] for key in ([name] if name else INSTALL))
-    raise BuildError(f"no {name or 'C compiler for RISC-V'} found; install one: {ways}")
+    missing = {None: "C compiler for RISC-V", "clang": "clang with its ld.lld"}.get(name, name)
+    raise BuildError(f"no {missing} found; install one: {ways}")
 
 
 def build(

@@ -18,7 +18,7 @@ from denali.isa.definitions.decode import BY_NAME, DEFINITIONS
 from denali.isa.definitions.instruction import Instruction
 from denali.isa.definitions.operands import Kind
 from denali.isa.definitions.record import Op
-from denali.isa.image import Image, Segment
+from denali.isa.image import Image, Segment, Symbol
 from denali.isa.tools.assembler import assemble
 from denali.isa.tools.disassembler import disassemble, words
 from denali.isa.tools.elf import write_elf
@@ -268,9 +268,18 @@ def block(generator: random.Random, boxed: bool = False) -> bytes:
     return struct.pack("<66Q", *integers, *floats, fcsr, 0) + generator.randbytes(BLOCK - WINDOW)
 
 
+ENTER = assemble("j . + 4").text  # a jump taken, so that native code is entered where a function begins
+LEAVE = assemble("fence.i").text  # which native code leaves to the interpreter
+
+
 def link(bodies: list[bytes], blocks: bytes) -> Stream:
-    """The program of these cases, one after the other and again from the first, for as long as there are blocks."""
+    """The program of these cases, one after the other and again from the first, for as long as there are blocks.
+
+    Each case is a function of its own, so that it is translated: a frame around it reads and writes fcsr, behind which
+    the native interpreter goes on until a jump leads to translated code.
+    """
     before, after = frame()
+    before, after = before + ENTER, LEAVE + after
     parts = [before + body + after for body in bodies]
     middle = b"".join(parts)
     again = "la t0, behind; bgeu gp, t0, 1f; j first; 1:"
@@ -287,5 +296,6 @@ def link(bodies: list[bytes], blocks: bytes) -> Stream:
     code = program.text[:first] + middle + program.text[first + len(middle) :]
     segments = [Segment(TEXT, len(code), code, False, True), Segment(data.start, len(blocks), blocks, True, False)]
     places = list(itertools.accumulate(map(len, parts), initial=TEXT + first))
-    elf = write_elf(segments, entry=TEXT, functions=program.functions)
+    own = [Symbol(f"case{n}", place + len(before), len(bodies[n])) for n, place in enumerate(places[:-1])]
+    elf = write_elf(segments, entry=TEXT, functions=[*program.functions, *own])
     return Stream(elf, data.start, len(blocks), bodies, places)

@@ -20,7 +20,7 @@ LAYERS = {
 TOOLS = ROOT / "isa" / "tools"
 # Lines of Python, docstrings and comments included. Raising a budget is a decision: make it in a diff, with a reason.
 BUDGET = {
-    "isa": 660,  # what an image and a guest's record are, with the home of its memory under a virtual MMU
+    "isa": 900,  # what an image and a guest's record are; 230 of them read line tables, as a general parser never ends
     "isa/definitions": 2500,
     "isa/translator": 4250,  # 300 of them for calls inside units and checks that hold across blocks
     "isa/interpreter": 1400,

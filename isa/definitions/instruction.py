@@ -83,6 +83,11 @@ class Instruction:
             fields.append((name, kind.first, sign, parts))
         return tuple(fields)
 
+    def never(self, operand: str) -> list[int]:
+        """Values of the operand with which a word is not this instruction."""
+        own = sum(piece.mask for piece in self.pieces if piece.name == operand)
+        return [self.extract(match)[operand] for mask, match in self.exclusions if mask == own]
+
     def bits(self, operand: str) -> int:
         """How many bits the operand's value has, low zero bits that are not encoded included."""
         return max(p.low + p.width for p in self.pieces if p.name == operand)

@@ -12,22 +12,30 @@ import textwrap
 
 from ..definitions.decode import BY_NAME, DEFINITIONS, EXTENSIONS
 from ..definitions.instruction import Instruction
-from ..definitions.operands import Kind
+from ..definitions.operands import DYNAMIC_ROUNDING, Kind
+from ..image import TEXT_BASE
+from .consequences import flags, traps
+from .disassembler import disassemble
+from .encoding import encode, limits, unit_of
+from .forms import BY_MNEMONIC, split_order
+from .names import register_name
 from .notation import step_lines
+from .pseudo import BUILT, PSEUDOS, Pseudo
 
 TITLES = {"rd": "destination", "rs1": "first source", "rs2": "second source", "rs3": "third source"}
 
 
 def find(name: str) -> list[Instruction]:
-    """The instructions called `name`, or with this mnemonic.
+    """The instructions called `name`, or with this mnemonic, with or without an ordering behind it.
 
     Raises:
         KeyError: there is none; the message names some that are like it.
     """
-    name = name.lower()
-    found = [BY_NAME[name]] if name in BY_NAME else [one for one in DEFINITIONS if one.mnemonic == name]
+    name = split_order(name.lower())[0]
+    found = [BY_NAME[name]] if name in BY_NAME else BY_MNEMONIC.get(name, [])
     if not found:
-        near = difflib.get_close_matches(name, BY_NAME, 4, 0.5)
+        known = [*BY_NAME, *BY_MNEMONIC, *BUILT, *(pseudo.name for pseudo in PSEUDOS.values())]
+        near = difflib.get_close_matches(name, dict.fromkeys(known), 4, 0.5)
         raise KeyError(f"no instruction {name!r}" + (f"; like it: {', '.join(near)}" if near else ""))
     return found
 
@@ -35,17 +43,32 @@ def find(name: str) -> list[Instruction]:
 def page(name: str) -> str:
     """All about the instruction `name`: how it is written, its bits, its operands, what it does, step by step.
 
+    Of a pseudo-instruction: what it is written for, and all about that.
+
     Raises:
         KeyError: there is no such instruction; the message names some that are like it.
     """
-    return "\n\n".join(_page(one) for one in find(name))
+    pseudos = [pseudo for pseudo in PSEUDOS.values() if pseudo.name == name.lower()]
+    if name.lower() in BUILT:
+        return "{}: written for {}".format(*BUILT[name.lower()])
+    if not pseudos or name.lower() in BY_MNEMONIC:
+        return "\n\n".join(_page(one) for one in find(name))
+    meanings = "\n".join(f"{pseudo.usage}: written for {pseudo.meaning}" for pseudo in pseudos)
+    targets = dict.fromkeys(pseudo.target for pseudo in pseudos if pseudo.target in BY_MNEMONIC)
+    return "\n\n".join([meanings, *(_page(one) for target in targets for one in BY_MNEMONIC[target])])
 
 
 def _page(one: Instruction) -> str:
+    raised = ", ".join(flags(one))
     sections = (
         (f"{one.name}: {one.description}", [usage(one)]),
+        ("Part of", [title_of(one.extension)]),
         ("Bits", bit_rows(one)),
         ("Operands", operand_rows(one)),
+        ("For example", [example(one)]),
+        ("Also written", [f"{pseudo.usage}: for {pseudo.meaning}" for pseudo in pseudos_of(one)]),
+        ("May trap", traps(one)),
+        ("May raise in fflags", [raised] if raised else []),
         (f"Definition, line {one.source[1]} of isa/definitions/{one.extension}.py", definition(one)),
         ("Steps recorded from it", step_lines(one)),
     )
@@ -78,10 +101,54 @@ def bit_rows(one: Instruction) -> list[str]:
 
 
 def operand_rows(one: Instruction) -> list[str]:
-    """A line for each operand."""
+    """A line for each operand: what it is, and its values where these are not all that the kind has."""
     width = max(map(len, one.operands), default=0)
-    rows = [(name, TITLES.get(name), kind.value) for name, kind in one.operands.items()]
-    return [f"{name:{width}}  {f'{title}: ' if title else ''}{kind}" for name, title, kind in rows]
+    rows = [(name, TITLES.get(name), kind.value + values(one, name)) for name, kind in one.operands.items()]
+    return [f"{name:{width}}  {f'{title}: ' if title else ''}{text}" for name, title, text in rows]
+
+
+def values(one: Instruction, name: str) -> str:
+    """Which numbers an immediate may be; which register may not be named."""
+    kind, text = one.operands[name], ""
+    if kind in (Kind.SIGNED, Kind.UNSIGNED, Kind.OFFSET):
+        (low, high), unit = limits(one, name), unit_of(one, name)
+        text = f", {low} to {high}" + (f", a multiple of {unit}" if unit > 1 else "")
+    refused = [] if kind is Kind.ROUNDING else one.never(name)
+    names = [register_name(value, kind) if kind.is_register else str(value) for value in refused]
+    return text + (f", not {' or '.join(names)}" if names else "")
+
+
+def example(one: Instruction) -> str:
+    """A word that is this instruction, and how it is written."""
+    numbers = {"rd": 10, "rs1": 11, "rs2": 12, "rs3": 13}
+    operands: dict[str, int] = {}
+    for name, kind in one.operands.items():
+        plain = 0 if kind is Kind.ORDER else 15 if kind is Kind.FENCE else 0x1000 if kind is Kind.UPPER else 8
+        operands[name] = min(
+            numbers.get(name, DYNAMIC_ROUNDING if kind is Kind.ROUNDING else plain), limits(one, name)[1]
+        )
+        if name not in one.text and kind is not Kind.ORDER:
+            operands[name] = 0
+        elif kind is Kind.SIGNED and unit_of(one, name) > 8:
+            operands[name] = unit_of(one, name)
+    word = encode(one, operands)
+    return f"{word:#0{2 + 2 * one.length}x}  {disassemble(word, TEXT_BASE)}" + (
+        f"   at {TEXT_BASE:#x}" if Kind.OFFSET in one.operands.values() else ""
+    )
+
+
+def pseudos_of(one: Instruction) -> list[Pseudo]:
+    """The pseudo-instructions that are written for this one."""
+    fixed = [part for part in one.text.split(", ") if part not in one.operands and "(" not in part]
+    return [
+        p for p in PSEUDOS.values() if p.target == one.mnemonic and ("csr" in p.operands or set(fixed) <= {*p.operands})
+    ]
+
+
+def title_of(extension: str) -> str:
+    """What the first line of the module that defines an extension says."""
+    module = next(module for module in EXTENSIONS if module.__name__.rpartition(".")[2] == extension)
+    return inspect.cleandoc(module.__doc__ or "").splitlines()[0]
 
 
 def definition(one: Instruction) -> list[str]:
@@ -98,7 +165,14 @@ def overview() -> str:
         members = [one for one in DEFINITIONS if one.extension == module.__name__.rpartition(".")[2]]
         width = max(len(usage(one)) for one in members)
         parts.append("\n".join([title, "", *(f"  {usage(one):{width}}  {one.description}" for one in members)]))
-    return "\n\n".join(parts)
+    width = max(len(written) for written, _ in pseudo_rows())
+    rows = [f"  {written:{width}}  {meaning}" for written, meaning in pseudo_rows()]
+    return "\n\n".join([*parts, "\n".join([PSEUDO_TITLE, "", *rows])])
+
+
+def pseudo_rows() -> list[tuple[str, str]]:
+    """How each pseudo-instruction is written, and for what."""
+    return [*BUILT.values(), *((pseudo.usage, pseudo.meaning) for pseudo in PSEUDOS.values())]
 
 
 def reference() -> str:
@@ -111,9 +185,12 @@ def reference() -> str:
         rows = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
         table = "\n".join(("| written | bits, highest first | what it does |", "|---|---|---|", *rows))
         parts.append(f"## {title}\n\n{rest.strip()}\n\n{table}".replace("\n\n\n", "\n"))
+    rows = "\n".join(f"| `{written}` | `{meaning}` |" for written, meaning in pseudo_rows())
+    parts.append(f"## {PSEUDO_TITLE}\n\n| written | for |\n|---|---|\n{rows}")
     return "\n\n".join(parts) + "\n"
 
 
+PSEUDO_TITLE = "Pseudo-instructions: what the assembler takes as well (assembly programmer's manual)"
 INTRODUCTION = """# Instructions
 
 The machine's {count} instructions, written from their definitions by `python -m denali.isa.tools.manual`; a test keeps

@@ -78,6 +78,13 @@ fge.d rd, rs, rt     fle.d rd, rt, rs
 """
 
 
+BUILT = {  # what the assembler makes of as many instructions as it takes
+    "li": ("li rd, number", "lui, addi, addiw, slli: as many as the number takes, at most eight"),
+    "la": ("la rd, symbol", "auipc rd, %pcrel_hi(symbol); addi rd, rd, %pcrel_lo(symbol)"),
+    "lla": ("lla rd, symbol", "as la"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Pseudo:
     """A name with parameters, and the instruction that it stands for."""
@@ -86,6 +93,16 @@ class Pseudo:
     parameters: tuple[str, ...]
     target: str
     operands: tuple[str, ...]
+
+    @property
+    def usage(self) -> str:
+        """How it is written."""
+        return f"{self.name} {', '.join(self.parameters)}".rstrip()
+
+    @property
+    def meaning(self) -> str:
+        """What it is written for, in its own parameters."""
+        return f"{self.target} {', '.join(self.operands)}".rstrip()
 
     def expand(self, arguments: list[str]) -> list[str]:
         """The target's operands with the arguments in the parameters' places."""

@@ -141,7 +141,7 @@ class Execution:
         self.machine.pc = self.next_pc
 
     def evaluate(self, step: Step, arguments: list[int]) -> int:
-        """The value of a step; 0 for one that has none."""
+        """The value of a step, to be cut to its width; 0 for one that has none. `do_NAME` does what `Op.NAME` says."""
         if step.op in UNARY:
             return UNARY[step.op](step.args[0].width, arguments[0])
         if step.op in BINARY:
@@ -150,15 +150,15 @@ class Execution:
 
     def register(self, step: Step) -> int:
         """The number of the register that a step names, by operand or outright."""
-        return self.operands[step.attribute] if isinstance(step.attribute, str) else int(str(step.attribute))
+        return self.operands[step.attribute] if isinstance(step.attribute, str) else cast(int, step.attribute)
 
     def do_const(self, step: Step) -> int:
         """A constant."""
-        return int(str(step.attribute))
+        return cast(int, step.attribute)
 
     def do_field(self, step: Step) -> int:
         """An immediate."""
-        return self.operands[str(step.attribute)]
+        return self.operands[cast(str, step.attribute)]
 
     def do_pc(self, step: Step) -> int:
         """The address of this instruction."""
@@ -205,7 +205,7 @@ class Execution:
         width = step.width
         self.machine.check_store(address, width)
         old = self.machine.load(address, width)
-        new = ATOMIC[str(step.attribute)](width, old, value) & ((1 << width) - 1)
+        new = ATOMIC[cast(str, step.attribute)](width, old, value) & ((1 << width) - 1)
         self.machine.store(address, new, width)
         return old
 
@@ -273,7 +273,7 @@ class Execution:
     def do_trap(self, step: Step, value: int, when: int = 1) -> int:
         """Stop before this instruction."""
         if when:
-            raise Trapped(Cause(int(str(step.attribute))), value)
+            raise Trapped(cast(Cause, step.attribute), value)
         return 0
 
 

@@ -12,7 +12,7 @@ access of it may be wrong; the interpreter then runs the block from its first ac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..definitions.record import Op
@@ -43,9 +43,9 @@ class Group:
 
     first: int
     block: int
-    low: int
-    high: int
-    private: bool
+    low: int = field(kw_only=True)
+    high: int = field(kw_only=True)
+    private: bool = field(kw_only=True)
     count: int = 0
     writes: bool = False
 
@@ -105,7 +105,8 @@ class Planner:
         high = low + access.size
         group = self.groups.get(access.address.base)
         if group is None or not self._fits(group, access, low, high, block):
-            group = Group(access.pc, block, low, high, access.address.base in STACKS)
+            private = access.address.base in STACKS
+            group = Group(access.pc, block, low=low, high=high, private=private)
             self.groups[access.address.base] = group
         group.low, group.high = min(low, group.low), max(high, group.high)
         group.private |= access.writes

@@ -154,7 +154,8 @@ class PagedMemory:
         if not access.writes and self.layout.read_only(low, low + access.size):
             start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
             return self._at(start, str(low - self.layout.image.ro_start))
-        alone = Group(access.pc, signed(low), signed(low) + access.size, access.writes, 1, access.writes)
+        ends = {"low": signed(low), "high": signed(low) + access.size}
+        alone = Group(access.pc, self.unit.block.pc, **ends, private=access.writes, count=1, writes=access.writes)
         return self._at(self._look_up(str(low), access, alone, home=True), str(low))
 
     def _own(self, delta: Value, address: Value, access: Access) -> Value:

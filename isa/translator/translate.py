@@ -32,6 +32,7 @@ SERVE = """define hidden x86_regcallcc i64 @denali_serve(ptr %ctx, i64 %number, 
 declare i64 @denali_service(ptr, i64, i64, i64)
 """
 SMALL = 1000  # instructions
+COPIES = 8_000  # instructions in units for loops, each of which holds what is reached from there
 SIZES = f"!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n!24 = !{{i64 {SPACE.itemsize}}}\n"
 METADATA = TAGS + "!15 = !{}\n" + SIZES + SPARSE_METADATA
 
@@ -70,9 +71,11 @@ class Translation:
 
         The loops of a large one are translated when a guest that was stopped in them has come back often enough.
         """
-        size = sum(function.size for function in self.functions.values())
+        sizes = {entry: function.size for entry, function in self.functions.items()}
+        copies = sum(len(loops) * sizes[entry] for entry, loops in self.loops.items())
         headers = {header for loops in self.loops.values() for header in loops}
-        return sorted(self.functions.keys() | (headers if size <= SMALL else set()))
+        small = sum(sizes.values()) <= SMALL and copies <= COPIES
+        return sorted(self.functions.keys() | (headers if small else set()))
 
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""

@@ -144,6 +144,9 @@ INSTRUCTIONS = {
 }
 
 
+AT_WORK = "_at_work"  # behind a function's name: the function that has the instruction, and a unit of its own
+
+
 def function_name(one: Instruction, mode: str) -> str:
     """The function that applies `one` with the rounding mode written into it, "dyn", or none."""
     return f"{one.name}_{mode if one.rounds else 'none'}".replace(".", "_")
@@ -159,6 +162,8 @@ def _source(one: Instruction, mode: str) -> str:
         [
             f"{name}:",
             "fsflags zero",
+            f"j {name}{AT_WORK}",  # units leave for the interpreter before they write fcsr, and a jump leads back
+            f"{name}{AT_WORK}:",
             *loads,
             f"{one.name} {result}, {', '.join(registers)}{rounding}",
             "frflags a7",
@@ -176,7 +181,8 @@ def _source(one: Instruction, mode: str) -> str:
 def image() -> Image:
     """All functions."""
     functions = [(one, mode) for one in INSTRUCTIONS.values() for mode in ((*MODES, DYNAMIC) if one.rounds else ("",))]
-    source = "\n".join(f".globl {function_name(*f)}\n{_source(*f)}" for f in functions)
+    names = [function_name(*f) + end for f in functions for end in ("", AT_WORK)]
+    source = "\n".join([*(f".globl {name}" for name in names), *(_source(*f) for f in functions)])
     program = assemble(source)
     return replace(Image.raw(program.text, name="floats"), functions=program.functions)
 

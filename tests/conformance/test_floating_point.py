@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from engines import ENGINES
 
+from denali.isa.translator.units import Program
+
 INTEGERS = (
     *(0, 1, 2, (1 << 24) + 1, (1 << 25) + 3, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 53) + 1),
     *((1 << 54) + 3, (1 << 63) - 513, (1 << 63) - 512, (1 << 63) - 1, 1 << 63, (1 << 64) - 1025, (1 << 64) - 1024),
@@ -89,3 +91,12 @@ def test_edges_are_as_exact_arithmetic_has_them(name: str, engine: str) -> None:
     for mode, number in named if one.rounds else [("", 0)]:
         wrong += check(engine, one, mode, number, most)
     assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:8])
+
+
+@pytest.mark.parametrize("name", guests.INSTRUCTIONS)
+def test_translated_code_has_the_instruction_and_does_not_leave_it_to_the_interpreter(name: str) -> None:
+    one = guests.INSTRUCTIONS[name]
+    at_work = guests.function_name(one, guests.DYNAMIC) + guests.AT_WORK
+    start = next(symbol.start for symbol in guests.image().functions if symbol.name == at_work)
+    first = Program(guests.image()).functions[start].blocks[start]
+    assert name in {located.instruction.name for located in first.code}

@@ -23,7 +23,14 @@ IT_ERRS: dict[str, Callable[[int, int], bool]] = {
         ours >> 32 == ONES and ours & ONES == theirs & ONES
     ),
 }
-IT_ERRS_WITH_SIGNALLING_NANS = ("fmin", "fmax")  # the result is NaN, where RISC-V has the number since 2.2
+IT_ERRS_WITH_NANS = {
+    "fmin": "of a number and a signalling NaN it makes NaN, where RISC-V has the number since 2.2",
+    "fmax": "likewise",
+    "fmadd": "infinity times zero plus a quiet NaN is not invalid to it, where RISC-V says that it is",
+    "fmsub": "likewise",
+    "fnmadd": "likewise",
+    "fnmsub": "likewise",
+}
 IT_LACKS = ("bits",)  # Zba, Zbb, Zbs: illegal instructions there
 
 

@@ -33,6 +33,13 @@ def test_an_image_gets_back_what_was_written() -> None:
     assert (image.functions, image.objects) == ((MAIN,), (VALUE,))
 
 
+def test_a_file_that_is_none_is_named_with_its_suffix(tmp_path: Path) -> None:
+    file = tmp_path / "hello.txt"
+    file.write_text("hello")
+    with pytest.raises(BadImage, match=r"^hello\.txt: not an ELF file$"):
+        Image.load(file)
+
+
 def test_an_image_may_say_where_its_registers_page_lies() -> None:
     segments = [SEGMENTS[0], Segment(0x12000, 200, b"data", True, False)]
     image = Image.from_elf(write_elf(segments, entry=0x10002, registers=0x12010), "test")

@@ -36,6 +36,16 @@ def check(engine: Engine, seed: int, slices: list[int], wild: float = 0.01) -> N
     twins.space.close()
 
 
+def test_a_tangle_of_branches_is_not_translated_once_for_each_of_its_loops() -> None:
+    source = random.Random(1)
+    lines = [f"l{n}: beq a{source.randrange(8)}, a{source.randrange(8)}, l{source.randrange(400)}" for n in range(400)]
+    tangle = Translation(assemble("\n".join(lines)).image(), SIZE)
+    assert len(tangle.loops[tangle.image.entry]) > 100
+    assert tangle.entries() == [tangle.image.entry]
+    loop = Translation(assemble("nop; 1: addi a0, a0, -1; bnez a0, 1b; ret").image(), SIZE)
+    assert len(loop.entries()) == 2
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_random_program_runs_alike(engine: Engine, seed: int) -> None:
     check(engine, seed, [3000])
