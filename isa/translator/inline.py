@@ -14,7 +14,7 @@ from .units import Block, Function
 COPY = 48  # bits of a key below the number of the copy
 HIGHEST = 1 << COPY
 LEAF = 24  # instructions of a function that calls nobody
-RECURSIVE = 400  # instructions of a unit that holds a recursive function several times
+RECURSIVE = 800  # instructions of a unit that holds a recursive function several times
 LARGEST = 600  # instructions of a unit with all its copies
 
 
