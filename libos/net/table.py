@@ -52,7 +52,7 @@ LISTENERS = 4
 NONE = -1
 MILLISECOND = 1_000_000
 LONGEST_HEADERS = 134  # Ethernet, IPv4 and TCP with all options
-HEADERS = 256  # of a frame, looked at at once: all headers, and room for some of what follows
+HEADERS = 224  # of a frame, looked at at once: all headers, and room for some of what follows
 FIRST_TIMEOUT = 500 * MILLISECOND  # of a retransmission, before a round trip has been measured
 
 

@@ -100,6 +100,97 @@ g:      addi t0, t0, 1
         addi sp, sp, 16
 normal: ret
 """
+FIBONACCI = """
+        .text
+_start: li a0, 9
+        call fib
+        ebreak
+fib:    li a1, 2
+        blt a0, a1, done
+        addi sp, sp, -32
+        sd ra, 24(sp)
+        sd s0, 16(sp)
+        sd s1, 8(sp)
+        mv s0, a0
+        addi a0, a0, -1
+        call fib
+        mv s1, a0
+        addi a0, s0, -2
+        call fib
+        add a0, a0, s1
+        ld ra, 24(sp)
+        ld s0, 16(sp)
+        ld s1, 8(sp)
+        addi sp, sp, 32
+done:   ret
+"""
+FAR = "        addi t2, t2, 1\n" * 30  # more than stands in a caller
+MOVED = f"""
+        .text
+_start: addi sp, sp, -64
+again:  sd a0, 8(sp)
+        mv s1, sp
+        call f
+        sd a0, 16(sp)
+        ld a1, 8(s1)
+        add a2, a2, a1
+        call inside
+        addi a0, a0, 1
+        j again
+f:      andi t1, a0, 7
+        bnez t1, even
+        addi sp, sp, -16
+even:   andi t1, a0, 15
+{FAR}   bnez t1, out
+        addi s1, s1, 8
+out:    ret
+inside: andi t1, a0, 3
+        bnez t1, normal
+        addi ra, ra, 4
+normal: ret
+"""
+STRANGE_NANS = """
+        .text
+_start: li t0, 0x7ff8000000001234
+        li s0, 6
+outer:  fmv.d.x fa0, t0
+        li s1, 5
+inner:  fadd.d fa0, fa0, fa1
+        fmul.d fa2, fa0, fa0
+        addi s1, s1, -1
+        bnez s1, inner
+        fmv.x.d a0, fa2
+        fmv.x.d a1, fa0
+        xor t0, t0, a0
+        addi s0, s0, -1
+        bnez s0, outer
+        ebreak
+"""
+CONSTANT_BYTES = """
+        .text
+_start: la s0, bytes
+        li s1, 40
+        la s2, room
+again:  lbu a0, 0(s0)
+        lbu a1, 3(s0)
+        beq a0, a1, same
+        lw a2, 4(s0)
+        sw a2, 0(s2)
+        lw a3, 0(s2)
+        add a4, a4, a3
+same:   addi s0, s0, 1
+        addi s1, s1, -1
+        bnez s1, again
+        lui a6, 1
+        add a6, a6, s0
+        ld a5, 0(a6)
+        ebreak
+        .rodata
+bytes:  .byte 1, 2, 3, 1, 5, 6, 7, 5, 9, 10, 11, 12
+        .zero 64
+        .data
+room:   .zero 16
+"""
 ROTATIONS = """
         .text
 _start: li a0, 0x789abcde
@@ -132,6 +223,10 @@ words:  .zero 64
 """
 
 
+SOURCES = [LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS, ROTATIONS]
+SOURCES += [FIBONACCI, MOVED, STRANGE_NANS, CONSTANT_BYTES]
+
+
 def twins_of(engine: Engine, image: Image) -> Twins:
     """A guest on both engines, translated."""
     twins = Twins(engine, image)
@@ -142,10 +237,30 @@ def twins_of(engine: Engine, image: Image) -> Twins:
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 17, 1000])
-@pytest.mark.parametrize("source", [LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS, ROTATIONS])
+@pytest.mark.parametrize("source", SOURCES)
 def test_a_guest_stopped_anywhere_goes_on_as_if_it_had_not_been(engine: Engine, source: str, step: int) -> None:
     twins = twins_of(engine, assemble(source).image())
     for _ in range(min(400, 4000 // step)):
+        if twins.run(step) is Status.TRAP:
+            break
+    twins.space.close()
+
+
+def test_a_recursive_function_stands_in_itself() -> None:
+    image = assemble(FIBONACCI).image()
+    translation = Translation(image, SIZE)
+    fib = next(entry for entry in translation.functions if entry != image.entry)
+    text, _ = translation.module([fib])
+    bodies = text.count(" blt\n")
+    calls = text.count(f"= call x86_regcallcc {RESULT} @pc_{fib:x}(")
+    assert bodies > 4
+    assert calls == bodies + 1, "of two calls in each body one for each other body is inside"
+
+
+def test_the_fuel_behind_a_call_is_exact_wherever_it_ends(engine: Engine) -> None:
+    """What is behind a call is paid before it: at every stop the counts are those of the reference interpreter."""
+    twins = twins_of(engine, assemble(FIBONACCI).image())
+    for step in range(1, 200):
         if twins.run(step) is Status.TRAP:
             break
     twins.space.close()
