@@ -92,16 +92,20 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
     if int(record["context"]) == 0:
         return f"guest {tables.name(number)} ({birth.image.name}): {end.name.lower()} while it was parked"
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
-    pc, name = int(context["pc"]), f"guest {tables.name(number)} ({birth.image.name})"
+    name = f"guest {tables.name(number)} ({birth.image.name})"
+    pc, caller = int(context["pc"]), int(context["x"][1])
+    if end in (End.EXITED, End.CLOSED):
+        return None
+    where = faults.place(birth.image, pc, caller)
     if end is End.KILLED:
-        return f"{name}: killed: {faults.place(birth.image, pc)}"
+        return f"{name}: killed: {where}"
     if end is End.EXHAUSTED:
-        return f"{name}: used up its {birth.fuel:,} instructions: {faults.place(birth.image, pc)}"
+        return f"{name}: used up its {birth.fuel:,} instructions: {where}"
     if end is End.HUNG:
         silent = int(record["silent"])
-        return f"{name}: hung: {silent:,} instructions without asking for anything: {faults.place(birth.image, pc)}"
+        return f"{name}: hung: {silent:,} instructions without asking for anything: {where}"
     if end is End.MARKED and (reason := _unfit(record)):
-        return f"{name} cannot be frozen: {reason}: {faults.place(birth.image, pc)}"
+        return f"{name} cannot be frozen: {reason}: {where}"
     if end is not End.TRAPPED:
         return None
     cause, value = int(context["cause"]), int(context["value"])
@@ -116,7 +120,7 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
         pc,
         said,
         interrupted=_interrupted(tables, record),
-        caller=int(context["x"][1]),
+        caller=caller,
     )
 
 
