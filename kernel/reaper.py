@@ -121,6 +121,7 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
         said,
         interrupted=_interrupted(tables, record),
         caller=caller,
+        stack=int(context["x"][2]),
     )
 
 
