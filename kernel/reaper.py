@@ -94,20 +94,9 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
     name = f"guest {tables.name(number)} ({birth.image.name})"
     pc, caller = int(context["pc"]), int(context["x"][1])
-    if end in (End.EXITED, End.CLOSED):
-        return None
-    where = faults.place(birth.image, pc, caller)
-    if end is End.KILLED:
-        return f"{name}: killed: {where}"
-    if end is End.EXHAUSTED:
-        return f"{name}: used up its {birth.fuel:,} instructions: {where}"
-    if end is End.HUNG:
-        silent = int(record["silent"])
-        return f"{name}: hung: {silent:,} instructions without asking for anything: {where}"
-    if end is End.MARKED and (reason := _unfit(record)):
-        return f"{name} cannot be frozen: {reason}: {where}"
     if end is not End.TRAPPED:
-        return None
+        reason = _reason(birth, record, end)
+        return f"{name}{reason}: {faults.place(birth.image, pc, caller)}" if reason else None
     cause, value = int(context["cause"]), int(context["value"])
     said = ""
     if cause == Cause.FAILED:
@@ -123,6 +112,19 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
         caller=caller,
         stack=int(context["x"][2]),
     )
+
+
+def _reason(birth: Birth, record: Any, end: End) -> str | None:
+    """Why a guest is over that did not trap; None where there is nothing to say, and its place need not be known."""
+    if end is End.KILLED:
+        return ": killed"
+    if end is End.EXHAUSTED:
+        return f": used up its {birth.fuel:,} instructions"
+    if end is End.HUNG:
+        return f": hung: {int(record['silent']):,} instructions without asking for anything"
+    if end is End.MARKED and (reason := _unfit(record)):
+        return f" cannot be frozen: {reason}"
+    return None
 
 
 def _interrupted(tables: Tables, record: Any) -> int | None:
