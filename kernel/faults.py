@@ -12,6 +12,7 @@ import numpy as np
 from denali.isa.definitions.record import Cause
 from denali.isa.image import Image
 from denali.isa.virtual import Service
+from denali.tlb.frames import FRAME
 
 
 class Verdict(enum.IntEnum):
@@ -101,6 +102,7 @@ def describe(
     *,
     interrupted: int | None = None,
     caller: int = 0,
+    stack: int = 0,
 ) -> str:
     """One line for a guest that was stopped by a trap.
 
@@ -113,6 +115,7 @@ def describe(
         text: what a failed guest said.
         interrupted: where it was when its event handler was entered; None when it is not inside.
         caller: its x1.
+        stack: its x2.
     """
     if cause not in set(Cause):
         what = f"unknown trap {cause}, value {value:#x}"
@@ -120,6 +123,8 @@ def describe(
         what = text
     else:
         what = _WORDS[Cause(cause)].format(value=value)
+    if cause in (Cause.LOAD, Cause.STORE) and 0 <= value - stack < FRAME and stack < image.private_start:
+        what += " (its stack is used up)"
     if cause == Cause.DEVICE:
         what += _refused(_word_at(image, pc))
     where = place(image, pc, caller)

@@ -245,6 +245,8 @@ class Kernel:
         return Guests(self, numbers, birth, runner.leases.of(numbers))
 
     def _birth(self, image: Image | Frozen, memory: int | None, fuel: int) -> tuple[Birth, Space]:
+        if not isinstance(image, Frozen | Image):
+            raise TypeError(f"{image!r} is no image; make one by `load(path)`")
         if isinstance(image, Frozen):
             template, size, image = image.template, image.memory, image.image
         else:

@@ -92,18 +92,11 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
     if int(record["context"]) == 0:
         return f"guest {tables.name(number)} ({birth.image.name}): {end.name.lower()} while it was parked"
     context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
-    pc, name = int(context["pc"]), f"guest {tables.name(number)} ({birth.image.name})"
-    if end is End.KILLED:
-        return f"{name}: killed: {faults.place(birth.image, pc)}"
-    if end is End.EXHAUSTED:
-        return f"{name}: used up its {birth.fuel:,} instructions: {faults.place(birth.image, pc)}"
-    if end is End.HUNG:
-        silent = int(record["silent"])
-        return f"{name}: hung: {silent:,} instructions without asking for anything: {faults.place(birth.image, pc)}"
-    if end is End.MARKED and (reason := _unfit(record)):
-        return f"{name} cannot be frozen: {reason}: {faults.place(birth.image, pc)}"
+    name = f"guest {tables.name(number)} ({birth.image.name})"
+    pc, caller = int(context["pc"]), int(context["x"][1])
     if end is not End.TRAPPED:
-        return None
+        reason = _reason(birth, record, end)
+        return f"{name}{reason}: {faults.place(birth.image, pc, caller)}" if reason else None
     cause, value = int(context["cause"]), int(context["value"])
     said = ""
     if cause == Cause.FAILED:
@@ -116,8 +109,22 @@ def _message(tables: Tables, births: Births, number: int, end: End) -> str | Non
         pc,
         said,
         interrupted=_interrupted(tables, record),
-        caller=int(context["x"][1]),
+        caller=caller,
+        stack=int(context["x"][2]),
     )
+
+
+def _reason(birth: Birth, record: Any, end: End) -> str | None:
+    """Why a guest is over that did not trap; None where there is nothing to say, and its place need not be known."""
+    if end is End.KILLED:
+        return ": killed"
+    if end is End.EXHAUSTED:
+        return f": used up its {birth.fuel:,} instructions"
+    if end is End.HUNG:
+        return f": hung: {int(record['silent']):,} instructions without asking for anything"
+    if end is End.MARKED and (reason := _unfit(record)):
+        return f" cannot be frozen: {reason}"
+    return None
 
 
 def _interrupted(tables: Tables, record: Any) -> int | None:

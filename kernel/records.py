@@ -178,6 +178,7 @@ KERNEL = np.dtype(
         ("patience", "<i8"),  # ns after which Python wants a look at running guests; 0: never
         ("poller", "<i8"),  # descriptor of the epoll set
         ("alarm", "<i8"),  # descriptor of the eventfd that other threads write to
+        ("spare", "<i8"),  # descriptor that is given up for a moment when no other is left, or NOBODY
         ("scratch", "<i8"),  # host address of `SCRATCH` bytes for arguments of system calls
         ("gateway", "<i8"),  # number of the guest that owns the host streams, or NOBODY
         ("asked_head", "<i8"),  # the first guest that was asked for frames, plus one

@@ -56,7 +56,8 @@ class Runner:
         Raises:
             Overdrawn: there are not enough frames or numbers; no guest was made.
         """
-        numbers = self._make(birth, space, plan, pipe)
+        hopeless = plan.count > self._numbers_free or plan.count * birth.frames > self.tables.frames.free
+        numbers = np.zeros(0, np.int64) if hopeless else self._make(birth, space, plan, pipe)
         if len(numbers) < plan.count:
             self.undo(numbers)
             asked = f"{plan.count:,} guests of {birth.frames:,} frames (4 KiB each) asked for"

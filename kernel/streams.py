@@ -32,6 +32,7 @@ from .records import NOBODY, SCRATCH, arrival_at, door_at, guest_at, named, pool
 
 HANDLE_BITS = 16
 GENERATIONS = 0x7FFF
+REFUSED = -2  # instead of a descriptor
 REFUSALS = 64  # streams refused in one accept before the gateway gets to do something else
 ALARM, DOOR, STREAM = 1 << 32, 2 << 32, 3 << 32  # what an epoll event is of
 _LOOPBACK, _NETWORK = loopback_of(0), address_of(0)
@@ -122,7 +123,7 @@ def _open(kernel: Any, descriptor: int, number: int) -> int:
 
 @native
 def _knock(kernel: Any) -> tuple[int, int, int]:
-    """The next connection that waits: descriptor (NOBODY: none), guest, port."""
+    """The next connection that waits: descriptor (NOBODY: none, REFUSED: it was turned away), guest, port."""
     if kernel.arrival_head != kernel.arrival_tail:
         arrival = arrival_at(kernel, kernel.arrival_head)
         kernel.arrival_head += 1
@@ -134,11 +135,29 @@ def _knock(kernel: Any) -> tuple[int, int, int]:
             if descriptor >= 0:
                 name = host.local_address(descriptor, kernel.scratch) - _LOOPBACK
                 return int(descriptor), name, int(door.port)
-            if host.error() == host.EAGAIN:
-                door.waiting = 0
-            else:
+            reason = host.error()
+            if reason == host.EMFILE or reason == host.ENFILE:
+                reason = _turn_away(kernel, int(door.descriptor))
+            if reason == 0:
+                return REFUSED, NOBODY, 0
+            if reason != host.EAGAIN:
                 break
+            door.waiting = 0
     return NOBODY, NOBODY, 0
+
+
+@native
+def _turn_away(kernel: Any, door: int) -> int:
+    """Reset the client that waits, as there is no descriptor left to serve it with; zero, or why that failed."""
+    if kernel.spare != NOBODY:
+        host.close(kernel.spare)
+    descriptor = host.accept4(door, 0, 0, host.SOCK_NONBLOCK_CLOEXEC)
+    reason = host.error() if descriptor < 0 else 0
+    if descriptor >= 0:
+        kernel.streams_refused += 1
+        host.reset_descriptor(descriptor, kernel.scratch)
+    kernel.spare = host.eventfd(0, host.EFD_CLOEXEC)
+    return reason
 
 
 @native
@@ -150,10 +169,12 @@ def accept(kernel: Any, target: int) -> int:
         descriptor, name, port = _knock(kernel)
         if descriptor == NOBODY:
             return -1
+        if descriptor == REFUSED:
+            continue
         number = named(kernel, name)
         if number == NOBODY or number == kernel.gateway:
-            host.reset_descriptor(descriptor, kernel.scratch)
             kernel.streams_refused += 1
+            host.reset_descriptor(descriptor, kernel.scratch)
             continue
         handle = _open(kernel, descriptor, number)
         numbers_at(kernel.scratch, 1)[0] = (_NETWORK + name) | (port << 32)

@@ -78,6 +78,7 @@ class Tables:
         record["asked_by"], record["pagemap"] = FOREVER, self._pagemap
         record["scans"] = self._pagemap >= 0
         record["poller"], record["alarm"], record["virtual"] = self.poller.fileno(), self.alarm, virtual
+        record["spare"] = os.eventfd(0, os.EFD_CLOEXEC)
         record["epoch"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
     def name(self, row: int) -> int:
@@ -93,6 +94,8 @@ class Tables:
         """Close the descriptors of the loop; the loop does not run."""
         self.poller.close()
         os.close(self.alarm)
+        if (spare := int(self.record["spare"][0])) != NOBODY:
+            os.close(spare)
         if self._pagemap >= 0:
             os.close(self._pagemap)
 

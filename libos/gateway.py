@@ -2,7 +2,8 @@
 
 Each host stream that arrives names the guest and the port that its client dialled; the gateway opens a connection there
 and carries bytes both ways. What one side cannot take stays in the other side's window: nothing is ever dropped, and no
-stream can make another one wait. Whatever ends badly on one side is a reset on the other, at once.
+stream can make another one wait. Whatever ends badly on one side is a reset on the other, at once. When all places are
+taken, a client that its guest has told nothing for long gives way to one that comes; else who comes is reset.
 """
 # pyright: basic
 
@@ -14,6 +15,8 @@ from denali.libos import machine
 from denali.libos.net import stack, table, tcp
 
 STREAMS = 3072
+PATIENCE = 5_000 * table.MILLISECOND  # a client that was told nothing for so long may have to give way
+LOOKS = 64  # pairs looked at for one that comes
 BLOCKED, BROKEN = -1, -2  # answers of `stream_read` and `stream_write`
 
 tcp.configure(connections=STREAMS, receive=2048, send=2048, frame=1514)
@@ -26,7 +29,9 @@ buffer = np.zeros(4096, np.uint8)
 joined = np.zeros(STREAMS, np.int32)  # the connections with a stream, without holes
 place = np.zeros(STREAMS, np.int32)  # where in `joined` a connection stands, plus one; zero: it has no stream
 finished = np.zeros(STREAMS, np.int8)
+told = np.zeros(STREAMS, np.int64)  # when the client of a connection was last told something, or came
 joins = np.zeros(1, np.int64)
+hand = np.zeros(1, np.int64)  # where in `joined` the last look ended
 
 
 def main() -> None:
@@ -48,13 +53,32 @@ def _welcome() -> None:
     """Open a connection for every stream that has arrived."""
     handle = machine.accept(arrival)
     while handle >= 0:
-        c = tcp.connect(int(arrival[0]["address"]), int(arrival[0]["port"]))
+        c = _connect()
+        if c < 0 and _gives_way():
+            c = _connect()
         if c < 0:
             machine.stream_close(handle, machine.Closing.RESET)
         else:
             tcp.set_user(c, handle)
             _join(c)
         handle = machine.accept(arrival)
+
+
+def _connect() -> int:
+    """Open a connection for the stream that has arrived; -1 when all are taken."""
+    return tcp.connect(int(arrival[0]["address"]), int(arrival[0]["port"]))
+
+
+def _gives_way() -> bool:
+    """Break the next pair whose client was told nothing for long; whether there was one."""
+    since = machine.clock() - PATIENCE
+    for _ in range(min(LOOKS, int(joins[0]))):
+        hand[0] = (hand[0] + 1) % joins[0]
+        c = int(joined[hand[0]])
+        if told[c] < since:
+            _break(c)
+            return True
+    return False
 
 
 def relay(c: int) -> None:
@@ -78,6 +102,7 @@ def _to_client(c: int) -> bool:
         if taken <= 0:
             return True
         tcp.consume(c, taken)
+        told[c] = machine.clock()
         length = tcp.peek(c, buffer)
     if length == tcp.RESET:
         return _break(c)
@@ -119,6 +144,7 @@ def _join(c: int) -> None:
     joins[0] += 1
     place[c] = joins[0]
     finished[c] = 0
+    told[c] = machine.clock()
 
 
 def _part(c: int) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from denali.isa.virtual import address_of
 from denali.libos import machine
 
 from . import output, row, segment, table, timers, wire
@@ -10,6 +11,7 @@ from . import output, row, segment, table, timers, wire
 LINGER = 2_000 * table.MILLISECOND  # for the FIN of a peer when nobody here waits for it
 TIME_WAIT = 500 * table.MILLISECOND
 FIRST_WINDOW = 10  # segments (RFC 6928)
+GATEWAY = address_of(0)  # all clients of the host come from there
 NEIGHBOURS = 16  # slots looked at when a place must be found
 
 
@@ -44,9 +46,7 @@ def _stranger() -> None:
     if came.control & ~segment.PSH != segment.SYN or not _listening(int(came.port)):
         segment.refuse()
         return
-    c = table.allocate(int(came.remote), int(came.remote_port), int(came.port))
-    if c < 0 and make_room():
-        c = table.allocate(int(came.remote), int(came.remote_port), int(came.port))
+    c = _admitted()
     if c < 0:
         table.counted[table.CROWDED] += 1
         table.stack[0].pressed = 1
@@ -62,14 +62,33 @@ def _listening(port: int) -> bool:
     return found
 
 
-def make_room() -> bool:
-    """Give up a connection that is over or not yet there, so that a flood of SYNs cannot keep others out."""
+def _admitted() -> int:
+    """A place for who knocks; -1: none. Other guests cannot have the last quarter of the places: host clients can."""
+    came = segment.arrived[0]
+    host = came.remote == GATEWAY
+    kept = 0 if host else table.SLOTS >> 2
+    if table.stack[0].spare <= kept:
+        make_room(host)
+    if table.stack[0].spare <= kept:
+        return -1
+    c = table.allocate(int(came.remote), int(came.remote_port), int(came.port))
+    if c < 0 and make_room(host):
+        c = table.allocate(int(came.remote), int(came.remote_port), int(came.port))
+    return c
+
+
+def make_room(everybody: bool = True) -> bool:
+    """Give up a connection that is over or not yet there, so that a flood of SYNs cannot keep others out.
+
+    `everybody`: be it one of the gateway's.
+    """
     me = table.stack[0]
     for _ in range(min(NEIGHBOURS, table.SLOTS)):
         c = int(me.hand)
         me.hand = c + 1 if c + 1 < table.SLOTS else 0
         state = table.connection[c].state
-        if state == table.TIME_WAIT or state == table.SYN_RECEIVED:
+        over = state == table.TIME_WAIT or state == table.SYN_RECEIVED
+        if over and (everybody or table.connection[c].remote != GATEWAY):
             timers.disarm(c)
             table.forget(c)
             return True

@@ -79,6 +79,16 @@ def test_guests_start_where_the_warmed_one_was_marked(kernel: Kernel) -> None:
     assert kernel.metrics()["guests"] == 0
 
 
+def test_who_comes_to_a_mark_or_exits_has_no_debug_information_read(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("denali.kernel.faults.place", lambda image, pc, caller=0: asked.append(pc) or "")  # type: ignore[func-returns-value]
+    guest = kernel.spawn(kernel.warm(program(WARM)))[0]
+    assert kernel.wait([guest], timeout=10)
+    assert asked == []
+
+
 def test_the_first_that_start_from_a_warmed_image_have_the_first_numbers(kernel: Kernel) -> None:
     guests = kernel.spawn(kernel.warm(program(WARM)), count=2)
     assert [guest.number for guest in guests] == [1, 2]

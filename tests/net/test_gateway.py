@@ -22,7 +22,7 @@ class Host:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.gateway = world.guest(1, GATEWAY)
+        self.gateway = world.guest(0, GATEWAY)
 
     def dial(self, data: bytes = b"", address: int = SERVER, port: int = 80) -> Stream:
         stream = self.gateway.connect(address, port)
@@ -186,6 +186,23 @@ def test_more_streams_than_there_is_room_for_are_refused_and_the_others_work(wor
     host.stir(10)
     assert sum(stream.closed == Closing.RESET for stream in streams) == 10
     assert sum(stream.written == b"x" for stream in streams) == gateway.STREAMS
+
+
+def test_clients_that_wait_for_nothing_cannot_keep_others_out(world: World, host: Host) -> None:
+    gateway = host.gateway.service
+    assert gateway is not None
+    Echo(world.guest(2, connections=4000, receive=64, send=64))
+    silent = [host.dial() for _ in range(gateway.STREAMS - 1)]
+    busy = host.dial(b"x")
+    host.stir(1)
+    world.now += gateway.PATIENCE
+    busy.arriving += b"y"
+    host.stir(1)
+    late = [host.dial(b"late") for _ in range(20)]
+    host.stir(1)
+    assert all(stream.written == b"late" for stream in late)
+    assert sum(stream.closed == Closing.RESET for stream in silent) == len(late)
+    assert busy.closed is None
 
 
 @settings(max_examples=30, deadline=None)

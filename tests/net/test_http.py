@@ -101,6 +101,17 @@ def test_silent_clients_give_way_to_new_ones(world: World, client: Guest) -> Non
     assert parse(ask(world, client, request("GET", "/")))[2] == HELLO_TEXT
 
 
+def test_guests_that_hold_connections_leave_a_place_for_the_host(world: World, client: Guest) -> None:
+    table, host = world.guests[0x0A010002].table, world.guest(0)
+    held = [Client(world, client) for _ in range(2 * table.SLOTS)]
+    for _ in range(5):
+        for one in held:
+            one.say(b"G")  # never silent, and never a whole request
+            assert (table.connection["remote"][table.connection["state"] == table.OPEN] == 0x0A010001).sum() <= 3
+        assert parse(ask(world, host, request("GET", "/", "Connection: close")))[2] == HELLO_TEXT
+    assert host.table.counted[host.table.RETRANSMITTED] == 0, "it was let in when it came first"
+
+
 def test_a_client_that_vanishes_leaves_nothing(world: World, client: Guest) -> None:
     one = Client(world, client)
     one.say(b"GET ")

@@ -62,6 +62,41 @@ def test_fuel_is_a_limit_for_life(examples: Path) -> None:
     assert "used up its 1,000,000 instructions" in done.stderr
 
 
+def test_a_service_that_never_asks_for_anything_is_stopped_unless_it_may_compute(examples: Path) -> None:
+    endless = examples / "hostile" / "endless_loop.py"
+    done = run("run", endless)
+    assert done.returncode == 70
+    assert "hung: 1,000,000,000 instructions without asking for anything" in done.stderr
+    assert "endless_loop.py:" in done.stderr
+    done = run("run", endless, "--watchdog", "0", "--fuel", "1100000000")
+    assert "used up its 1,100,000,000 instructions" in done.stderr
+
+
+def test_ctrl_c_says_where_the_guest_was(tmp_path: Path) -> None:
+    body = '    n = 1\n    machine.console(b"go")\n    while n != 0:\n        n = n * 3 | 1\n    return n\n'
+    command = [*COMMAND, "run", "--watchdog", "0", str(service(tmp_path, body))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(2) == b"go"
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert b"guest 1 (service): killed: pc 0x" in said
+    assert b"service.py:" in said
+    assert b"Traceback" not in said
+
+
+def test_nobody_who_reads_the_console_ends_the_guest(examples: Path) -> None:
+    command = [*COMMAND, "run", str(examples / "hostile" / "console_flood.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("all work")
+        running.stdout.close()
+        assert running.wait(60) == 141
+        assert running.stderr is not None
+        assert "Traceback" not in running.stderr.read()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -77,6 +112,7 @@ def test_what_is_no_image_is_one_line_and_status_2(content: bytes, reason: str, 
     file.write_bytes(content)
     done = run("run", file)
     assert done.returncode == 2
+    assert "denali-py: file.elf: " in done.stderr
     assert reason in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("denali-py: ")]) == 1
     assert "Traceback" not in done.stderr

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import random
+import resource
 import shutil
 import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -85,6 +88,43 @@ def test_who_dies_while_a_client_waits_resets_it_at_once(site: Site) -> None:
             assert not waiting.done()
         silent.kill()
         assert waiting.result(10).returncode == 56
+
+
+def test_without_a_descriptor_left_clients_are_refused_at_once(site: Site) -> None:
+    clients = [socket.socket() for _ in range(100)]
+    with contextlib.ExitStack() as stack:
+        for client in clients:
+            stack.enter_context(client).settimeout(10)
+        with all_descriptors_taken():
+            places = [(str(IPv4Address(loopback_of(number))), site.port) for number in range(1, 101)]
+            reasons = [client.connect_ex(place) for client, place in zip(clients, places, strict=True)]
+            for client, reason in zip(clients, reasons, strict=True):
+                if reason != errno.ECONNRESET:  # it came between the connection and our hearing of it
+                    with pytest.raises(ConnectionResetError):
+                        client.recv(1)
+    assert_served(site.guests[3])
+
+
+@contextlib.contextmanager
+def all_descriptors_taken() -> Generator[None]:
+    """This process cannot open anything."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, limits[1]), limits[1]))
+    taken: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def assert_served(guest: Guest) -> None:
+    answer = guest.request(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"Hello from guest %d at %s\n" % (guest.number, guest.address.encode()))
 
 
 def test_a_port_in_use_is_a_clear_error(site: Site) -> None:

@@ -17,7 +17,7 @@ STOPPED = {
     "bad_device": "device",
     "console_flood": None,
     "endless_loop": "hung: 1",
-    "endless_recursion": "store access fault",
+    "endless_recursion": "(its stack is used up)",
     "flood": None,
     "illegal": "illegal instruction",
     "malformed": "refused the argument",

@@ -291,7 +291,7 @@ class _FunctionChecker:
         if instruction.name not in FOLLOWED and not instruction.name.startswith("cmov"):
             fresh = FRESH.fullmatch(instruction.name) is not None or len(instruction.operands) == 3
             sources = instruction.operands[fresh:]
-            hidden = [o for o in sources if o.register in GENERAL]
+            hidden = [o for o in sources if o.register in GENERAL and not _borrows(instruction)]
             self._demand(all(harmless(self.step.value(state, instruction, o)) for o in hidden), "hides a host address")
         if first is not None and first.memory is not None and rest and not LOOKS.fullmatch(instruction.name):
             address = self.step.address(state, instruction, first.memory)
@@ -380,6 +380,11 @@ class _FunctionChecker:
 def harmless(value: Sum) -> bool:
     """Whether no host address is in a value; what merges bring together is not looked into."""
     return all(term.kind not in SECRETS and all(map(harmless, inside(term))) for term, _ in value.terms)
+
+
+def _borrows(instruction: Instruction) -> bool:
+    """Whether it subtracts a register from itself, with borrow: the result is all zeros or ones, by the flags alone."""
+    return instruction.name == "sbb" and len({operand.register for operand in instruction.operands}) == 1
 
 
 def _is_field(address: Sum) -> bool:

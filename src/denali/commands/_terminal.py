@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2  # exit status: the file given is not a program we can run
 TRAPPED = 70  # exit status: the guest trapped (EX_SOFTWARE of sysexits.h)
+UNHEARD = 141  # exit status: nobody reads what we write, as for who dies of SIGPIPE
 INTERRUPTED = 130  # exit status: Ctrl-C
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+WATCHDOG = 1_000_000_000  # instructions that a service may compute for without asking the machine for anything
 COUNTS = click.IntRange(1, (1 << 62) - 1)  # of instructions
 
 

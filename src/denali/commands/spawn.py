@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._terminal import COUNTS, Bytes, one_line_errors, spinner
+from ._limits import take_descriptors
+from ._terminal import COUNTS, WATCHDOG, Bytes, one_line_errors, spinner
 
 if TYPE_CHECKING:
     from ..kernel.guest import Guest
@@ -36,7 +37,7 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.option("--fuel", type=COUNTS, help="Instructions in a guest's life, as for run. Default: no limit.")
 @click.option(
     "--watchdog",
-    default=1_000_000_000,
+    default=WATCHDOG,
     show_default=True,
     type=click.IntRange(0, COUNTS.max),
     help="Stop a guest that computes for so many instructions without asking the machine for anything; 0: never.",
@@ -74,6 +75,7 @@ def spawn(
     from ..survey import PATIENCE_S, survey
     from ..system import Kernel, load_all
 
+    take_descriptors()
     with one_line_errors(), spinner("preparing") as say:
         image = load_all(program, ("gateway", "probe"), say)
         kernel = Kernel(progress=say, resident=resident, swap=swap)
