@@ -48,10 +48,13 @@ def run(program: Path, memory: int | None, fuel: int | None, watchdog: int | Non
         image = load_all(program, ("gateway",) if port is not None else (), progress)
         kernel = Kernel(gateway=port is not None, progress=progress)
     with kernel, one_line_errors():
-        guest = kernel.spawn(image, memory=memory, fuel=fuel, watchdog=watchdog or None, pipe=console.write)[0]
-        if port is not None:
-            kernel.publish(port)
+        guest = kernel.spawn(
+            image, memory=memory, fuel=fuel, watchdog=watchdog or None, pipe=console.write, start=False
+        )[0]
         try:
+            if port is not None:
+                kernel.publish(port)
+            guest.start()
             while not guest.wait(NOTICED_S) and not console.unheard:
                 pass
         except KeyboardInterrupt:
