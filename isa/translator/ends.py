@@ -75,7 +75,7 @@ class Ends(Strides):
     def _go(self, pc: int) -> None:
         """Go on at a known pc, in this unit or in another."""
         if pc in self.function.blocks:
-            self._show_to([pc])
+            self._show_to([pc], after=True)
             self.registers.flush()
             self.body.line(f"br label %{self.label_of(pc)}")
         else:
@@ -197,7 +197,6 @@ class Ends(Strides):
     def _back(self, block: Block, target: Value) -> None:
         """Return out of a copy inside its caller, or, if to somewhere else, to the interpreter."""
         body, back = self.body, self.body.name("back")
-        self._show_to([block.after])
         here = body.value(f"icmp eq i64 {target}, {guest(block.after)}")
         body.branch(here, back, self._exit(target, self._dirty_now(), back=self.fuel.spare(block)), likely=True)
         body.label(back)

@@ -203,16 +203,16 @@ class Frame:
         chosen = body.value(f"select i1 {nan}, double 0x{CANONICAL_NAN[64]:016X}, double {number}")
         return body.value(f"bitcast double {chosen} to i64")
 
-    def _show_to(self, successors: Iterable[int]) -> None:
-        """Make canonical what a block behind this one expects so."""
+    def _show_to(self, successors: Iterable[int], *, after: bool = False) -> None:
+        """Make canonical what a block behind this one expects so; `after`: the last instruction has been executed."""
         for pc in successors:
             wanted = self.nans_at.get(pc, {})
             self._show([register for register in self.nans if wanted.get(register) is not Nan.RAW])
-            exact = self.forced.get(pc, frozenset[int]()) - self.nans.keys()
+            exact = {one for one in self.forced.get(pc, ()) if self.nans.get(one, Nan.EXACT) is Nan.EXACT}
             if exact:
-                here = self.here.pc if self.remaining else guest(pc)
-                back = self.remaining + self.fuel.spare(self.block)
-                self._look_at(exact, self._exit(here, self._dirty_now(), back=back))
+                where, left = (guest(pc), 0) if after else (self.here.pc, self.remaining)
+                back = left + self.fuel.spare(self.block)
+                self._look_at(exact, self._exit(where, self._dirty_now(), back=back))
 
     def _look_at(self, registers: Iterable[int], other: str) -> None:
         """Leave where a register holds a NaN that is not the canonical one."""

@@ -166,6 +166,24 @@ inner:  fadd.d fa0, fa0, fa1
         bnez s0, outer
         ebreak
 """
+# A loop stands at the callee's beginning, and the call has changed the register that it computes its target from.
+STRANGE_NANS_PASSED = """
+        .text
+_start: li t0, 0x7ff8000000001234
+        li s0, 6
+outer:  fmv.d.x fa0, t0
+        li s1, 5
+        la ra, inner
+        jalr ra, 0(ra)
+        fmv.x.d a0, fa0
+        addi s0, s0, -1
+        bnez s0, outer
+        ebreak
+inner:  fadd.d fa0, fa0, fa1
+        addi s1, s1, -1
+        bnez s1, inner
+        ret
+"""
 CONSTANT_BYTES = """
         .text
 _start: la s0, bytes
@@ -225,7 +243,7 @@ words:  .zero 64
 
 SOURCES = [
     *(LOOP, SWITCH, WRITTEN, ODD_RETURN, ELSEWHERE, ACROSS, ROTATIONS),
-    *(FIBONACCI, MOVED, STRANGE_NANS, CONSTANT_BYTES),
+    *(FIBONACCI, MOVED, STRANGE_NANS, STRANGE_NANS_PASSED, CONSTANT_BYTES),
 ]
 
 
