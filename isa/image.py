@@ -258,9 +258,7 @@ def _foreign(content: bytes) -> str:
 
 
 def _segments(parts: list[headers.Part], content: bytes) -> Iterator[Segment]:
-    room = len(
-        content
-    )  # each byte of the file is taken once: many parts on the same bytes would fill the host's memory
+    room = len(content)  # each byte is taken once: many parts on the same bytes would fill the host's memory
     for part in parts:
         if part.kind != _LOAD or part.size == 0:
             continue
