@@ -16,10 +16,10 @@ from .emit import Body, Value, field_offset, space_field
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
-from .loops import STACK, counted
+from .loops import STACK, counted, known_before
 from .nans import CANONICAL, Forced, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
-from .stack import known_before, reach
+from .stack import reach
 from .units import Block, Function, Located
 from .values import MASK, Known
 

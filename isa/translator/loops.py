@@ -8,9 +8,13 @@ function's entry) the unit checks once and then knows as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from .fuel import loop_headers
-from .units import Block, Function
+from .units import Block, Function, Located
 from .values import Known, Tracker
+
+Registers = dict[int, Known]
 
 STACK = 2  # x2, and the base of what is some distance from where the function found it
 PRESERVED = frozenset({2, 8, 9, *range(18, 28)})  # registers that a call leaves as they were
@@ -85,29 +89,36 @@ def _reached_without(function: Function, header: int) -> set[int]:
     return seen
 
 
-def expectations(function: Function) -> dict[int, dict[int, Known]]:
-    """For every block what its function makes of integer registers before it: constants, or the stack pointer's value.
+def expectations(function: Function) -> dict[int, Registers]:
+    """What `known_before` says for the function's entry if calls keep what they have to; all of it is to be checked."""
+    return known_before(function, function.entry, {}, lambda _: ALL - PRESERVED)
 
-    Both are as seen from the function's entry; that calls keep what they have to is believed, as all of it is checked.
+
+def known_before(
+    function: Function, entry: int, known: Registers, written_by: Callable[[Block], frozenset[int]]
+) -> dict[int, Registers]:
+    """For every block what integer registers hold before it, if `known` holds at `entry`.
+
+    `written_by` says which registers the call at the end of a block may leave with something else.
     """
-    entry: dict[int, dict[int, Known]] = {function.entry: {STACK: Known(STACK, 0)}}
-    pending = [function.entry]
+    before: dict[int, Registers] = {entry: known | {STACK: Known(STACK, 0)}}
+    pending = [entry]
     while pending:
         block = function.blocks[pending.pop()]
-        after = _after(block, entry[block.pc])
+        after = _after(block.code, before[block.pc])
+        if block.kind == "call":
+            after = {register: value for register, value in after.items() if register not in written_by(block)}
         for successor in function.successors(block):
-            before = entry.get(successor)
-            merged = after if before is None else {r: v for r, v in before.items() if after.get(r) == v}
-            if merged != before:
-                entry[successor] = merged
+            old = before.get(successor)
+            merged = after if old is None else {r: v for r, v in old.items() if after.get(r) == v}
+            if merged != old:
+                before[successor] = merged
                 pending.append(successor)
-    return entry
+    return before
 
 
-def _after(block: Block, known: dict[int, Known]) -> dict[int, Known]:
-    tracker = Tracker()
-    tracker.registers |= known
-    for located in block.code:
+def _after(code: Iterable[Located], known: Registers) -> Registers:
+    tracker = Tracker(known)
+    for located in code:
         tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
-    kept = PRESERVED if block.kind == "call" else ALL
-    return {r: value for r, value in tracker.registers.items() if r in kept and value.base in (None, STACK)}
+    return {register: value for register, value in tracker.registers.items() if value.base in (None, STACK)}
