@@ -148,9 +148,9 @@ def _run_unit(body: Body) -> None:
         body.label(block)
         left = load(body, context_field(body, "%ctx", "fuel"))
         body.branch(body.value(f"icmp eq i64 {left}, 0"), "out", then, likely=False)
-        if block == "finish":
-            body.label("nearly")
-            body.branch(body.value(f"icmp ult i64 {left}, {MUCH}"), "alone", "interpret", likely=True)
+    body.label("nearly")
+    left = load(body, context_field(body, "%ctx", "fuel"))
+    body.branch(body.value(f"icmp ult i64 {left}, {MUCH}"), "alone", "interpret", likely=True)
 
 
 def _run_interpreter(body: Body) -> None:
