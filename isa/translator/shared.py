@@ -46,7 +46,7 @@ def likely_shared(function: Function, image: Image) -> frozenset[int]:
         for successor in function.successors(block):
             old = before.get(successor)
             merged = after if old is None else {r: Known(POINTER, 0) for r in old.keys() & after.keys()}
-            if merged.keys() != (old or {}).keys() or old is None:
+            if merged != old:
                 before[successor] = merged
                 pending.append(successor)
     found: set[int] = set()
