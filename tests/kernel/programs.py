@@ -152,6 +152,18 @@ sleep:  li a0, -1
         j _start
 """
 
+# For ever: idles as long as s2 says, and at each frame that it receives adds one to the word at s0, which t0 has then.
+COUNT_FRAMES = """
+again: v.idle zero, s2, zero
+sw zero, 48(tp)
+la a0, buffer
+li a1, 64
+more: v.receive a2, a0, a1
+beqz a2, again
+ld t0, 0(s0)
+addi t0, t0, 1
+sd t0, 0(s0)
+"""
 PAGES = 64
 SIZE = 72 + (PAGES - 1) * FRAME + 8  # of the data that is written
 # Writes a table at boot, marks; from then on each frame it receives adds one to a count and to one word of the table.
@@ -172,15 +184,7 @@ bnez s2, fill
 v.mark zero, zero, zero
 la s1, table
 li s2, -1
-again: v.idle zero, s2, zero
-sw zero, 48(tp)
-la a0, buffer
-li a1, 64
-more: v.receive a2, a0, a1
-beqz a2, again
-ld t0, 0(s0)
-addi t0, t0, 1
-sd t0, 0(s0)
+{COUNT_FRAMES}
 slli t1, t0, 14
 add t1, t1, s1
 ld t2, 0(t1)

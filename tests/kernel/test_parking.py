@@ -29,25 +29,17 @@ from denali.kernel.swap import BLOCK, Full, Swap, Unreadable
 from denali.tlb.native import offset_of
 
 from .conftest import opened, program
-from .programs import SLEEPER, SPIN, TABLE
+from .programs import COUNT_FRAMES, SLEEPER, SPIN, TABLE
 
 # Adds one to a counter for each frame that it receives, and spoils all registers that it does not need.
-COUNTS = """
+COUNTS = f"""
 .data
 count: .dword 0
 buffer: .zero 64
 .text
 _start: la s0, count
 li s2, -1
-again: v.idle zero, s2, zero
-sw zero, 48(tp)
-la a0, buffer
-li a1, 64
-more: v.receive a2, a0, a1
-beqz a2, again
-ld t0, 0(s0)
-addi t0, t0, 1
-sd t0, 0(s0)
+{COUNT_FRAMES}
 add s3, s3, t0
 fcvt.d.l f9, s3
 j more
