@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from denali.bench.programs import FLAGS, Broken, Unavailable
 from denali.libos import cc
 
-NAMES = (
-    "zig",
-    "clang",
-    "gcc",
-)  # in the order in which they are tried; gcc makes no WebAssembly
-_WASM = ["-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--export=kernel", "-Wl,-z,stack-size=1048576"]
+NAMES = ("zig", "clang", "gcc")  # in the order in which they are tried; gcc makes no WebAssembly
+_WASM = ("-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--export=kernel", "-Wl,-z,stack-size=1048576")
 
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """How one compiler is called for this host, plainly and for this very processor, and for WebAssembly."""
+    """How a compiler that makes guests is called for this host, for this very processor, and for WebAssembly."""
 
     name: str
     native: tuple[str, ...]
     march: tuple[str, ...]
     wasm: tuple[str, ...] | None
-
-    def command(self, flag: str = "") -> tuple[str, ...]:
-        """For this host; `flag` is empty or -march=native."""
-        return self.march if flag else self.native
 
 
 def choose(name: str | None = None) -> Compiler:
@@ -42,36 +32,29 @@ def choose(name: str | None = None) -> Compiler:
         Unavailable: there is none.
     """
     for candidate in (name,) if name else NAMES:
-        compiler = _find(candidate)
-        if compiler is not None and cc.FINDERS[candidate]() is not None:
+        if (compiler := _find(candidate)) is not None:
             return compiler
-    wanted = name or "compiler that makes both native code and guests"
-    raise Unavailable(f"no {wanted}: pip install 'denali-py[c]', or apt install gcc gcc-riscv64-linux-gnu")
+    wanted, ways = name or "compiler", " or ".join(cc.INSTALL[key] for key in ((name,) if name else NAMES))
+    raise Unavailable(f"no {wanted} that makes both native code and guests; install one: {ways}")
 
 
 def _find(name: str) -> Compiler | None:
+    guests = cc.FINDERS[name]()
+    if guests is None:
+        return None
     if name == "zig":
-        return _zig()
-    path = shutil.which(name)
+        zig = (*guests.command, "-fno-sanitize=undefined")
+        wasm = (*zig, "-target", "wasm32-freestanding", *_WASM)
+        return Compiler(name, (*zig, "-mcpu=baseline"), (*zig, "-mcpu=native"), wasm)
+    path = shutil.which(name) if name == "gcc" else guests.command[0]
     if path is None:
         return None
-    return Compiler(name, (path,), (path, "-march=native"), _clang_wasm() if name == "clang" else None)
+    return Compiler(name, (path,), (path, "-march=native"), _clang_wasm(path) if name == "clang" else None)
 
 
-def _zig() -> Compiler | None:
-    if find_spec("ziglang") is None:
-        return None
-    zig = (sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined")
-    wasm = (*zig, "-target", "wasm32-freestanding", *_WASM)
-    return Compiler("zig", (*zig, "-mcpu=baseline"), (*zig, "-mcpu=native"), wasm)
-
-
-def _clang_wasm() -> tuple[str, ...] | None:
-    for suffix in ("", *(f"-{version}" for version in range(22, 13, -1))):
-        compiler, linker = shutil.which(f"clang{suffix}"), shutil.which(f"wasm-ld{suffix}")
-        if compiler and linker:
-            return (compiler, "--target=wasm32-unknown-unknown", f"-fuse-ld={linker}", *_WASM)
-    return None
+def _clang_wasm(path: str) -> tuple[str, ...] | None:
+    linker = shutil.which(f"wasm-ld{Path(path).name.removeprefix('clang')}") or shutil.which("wasm-ld")
+    return linker and (path, "--target=wasm32-unknown-unknown", f"-fuse-ld={linker}", *_WASM)
 
 
 def for_wasm(compiler: Compiler) -> tuple[str, ...]:
@@ -80,11 +63,10 @@ def for_wasm(compiler: Compiler) -> tuple[str, ...]:
     Raises:
         Unavailable: there is none.
     """
-    zig = _zig()
-    command = compiler.wasm or (zig.wasm if zig is not None else None) or _clang_wasm()
-    if command is None:
-        raise Unavailable("no compiler for WebAssembly: apt install clang lld, or pip install 'denali-py[c]'")
-    return command
+    for candidate in (compiler, *map(_find, NAMES)):
+        if candidate is not None and candidate.wasm is not None:
+            return candidate.wasm
+    raise Unavailable("no compiler for WebAssembly: apt install clang lld, or pip install 'denali-py[c]'")
 
 
 def compile_with(command: Sequence[str], *arguments: str | Path) -> None:

@@ -28,7 +28,7 @@ BASE = "native"
 
 ENGINES: dict[str, Callable[[Compiler], Engine]] = {
     BASE: Native,
-    "native-march": lambda compiler: Native(compiler, "-march=native"),
+    "native-march": lambda compiler: Native(compiler, march=True),
     "denali-flat": Denali,
     "denali-paged": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=0"),
     "denali-scattered": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=1"),

@@ -19,15 +19,16 @@ from denali.bench.programs import FOLDER, Broken, Run, Sample, Unavailable
 class Native:
     """A shared object in this process."""
 
-    def __init__(self, compiler: Compiler, flag: str = "") -> None:
-        """Plain, or with the `flag` -march=native."""
-        self.command, self.flag = compiler.command(flag), flag
+    def __init__(self, compiler: Compiler, *, march: bool = False) -> None:
+        """Plain, or for this very processor."""
+        self.command = compiler.march if march else compiler.native
+        self.suffix = "-march.so" if march else ".so"
 
     def prepare(self, name: str, amount: int, folder: Path) -> Run:
         """See `Engine`."""
         if name in pythons.PYTHON:
             return pythons.native(name, amount)
-        target = folder / f"{name}{self.flag}.so"
+        target = folder / f"{name}{self.suffix}"
         compile_with(self.command, "-shared", "-fPIC", "-fvisibility=hidden", FOLDER / f"{name}.c", "-o", target)
         function = ctypes.CDLL(str(target)).kernel
         function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
