@@ -66,7 +66,13 @@ class Accesses(Frame):
     stride: object = None  # of the copy of a loop that is being written: there all has been checked before
 
     def _begin_accesses(self) -> None:
-        """Begin the unit: plan its blocks, each behind the one from which alone it is reached, if there is one."""
+        """Begin the unit."""
+        self._plan_blocks()
+        self.memory = REALISATIONS[self.layout.mode](self)
+        self.memory.prologue()
+
+    def _plan_blocks(self) -> None:
+        """Plan all blocks, each behind the one from which alone it is reached, if there is one."""
         self.order, self.planned_blocks = list[Block](), dict[int, Plan]()
         within = self._within()
         behind = {pc for inner in within.values() for pc in inner}
@@ -81,8 +87,6 @@ class Accesses(Frame):
                 self.planned_blocks[block.pc] = planner.plan(block, table and table.place)
                 for pc in within.get(block.pc, ()):
                     pending.append((self.function.blocks[pc], planner.behind(self.before.get(pc, {}))))
-        self.memory = REALISATIONS[self.layout.mode](self)
-        self.memory.prologue()
 
     def _within(self) -> dict[int, list[int]]:
         """For every block those that are reached from it alone, and where what it has checked still holds."""

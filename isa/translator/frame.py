@@ -102,12 +102,7 @@ class Frame:
         self.assumed = {
             r: value for r, value in assumed.items() if r in self.registers.held and self._testable(r, value)
         }
-        self.stack = None  # the stack's group, where it is checked at the entry and the pointer after each call
-        self.before = self._known_before(frozenset({STACK}))
-        if layout.mode is Mode.FLAT:
-            self.stack = reach(self.blocks, self.before)
-        if self.stack is None:
-            self.before = self._known_before(frozenset())
+        self.before, self.stack = self._known()
         self.counted = counted(function, entry)
         self.cold: list[str] = []
         self.block = self.blocks[0]
@@ -122,6 +117,14 @@ class Frame:
 
     def _testable(self, register: int, value: Known) -> bool:
         return value.base is None or (register != STACK and self.stack_moved is not None)
+
+    def _known(self) -> tuple[dict[int, dict[int, Known]], tuple[int, int] | None]:
+        """What is known before every block, and the stack's group if it has one: then calls are checked for it."""
+        if self.layout.mode is Mode.FLAT:
+            before = self._known_before(frozenset({STACK}))
+            if (stack := reach(self.blocks, before)) is not None:
+                return before, stack
+        return self._known_before(frozenset()), None
 
     def _known_before(self, checked: frozenset[int]) -> dict[int, dict[int, Known]]:
         """What is known before every block, when calls are `checked` to leave these registers as they were."""
