@@ -1,0 +1,49 @@
+"""Programs in the shape that compilers give, and in none: translated they leave what the reference interpreter leaves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import leafy
+import pytest
+from twins import SIZE, Twins
+
+from denali.isa.context import Status
+from denali.isa.runtime.compile import compile_object
+from denali.isa.runtime.engine import Engine
+from denali.isa.translator.translate import Translation
+
+STEPS = (1, 3, 7, 20, 61, 200, 4000)
+TURNS = 12
+
+
+def check(engine: Engine, seeds: Iterable[int]) -> None:
+    """Run each program in turns of several lengths, and compare everything at every stop."""
+    for seed in seeds:
+        image = leafy.make(seed)
+        translation = Translation(image, SIZE)
+        code = compile_object(translation.module(translation.entries())[0])
+        for step in STEPS:
+            twins, lengths = Twins(engine, image), random.Random(step)
+            assert twins.space.flat.install(code)
+            for _ in range(TURNS):
+                try:
+                    status = twins.run(lengths.randrange(1, 2 * step))
+                except AssertionError as difference:
+                    raise AssertionError(f"seed {seed}, turns of about {step}: {difference}") from None
+                if status is Status.TRAP:
+                    break
+            twins.space.close()
+
+
+@pytest.mark.parametrize("tens", range(4))
+def test_small_functions_recursion_and_frames(engine: Engine, tens: int) -> None:
+    check(engine, range(10 * tens, 10 * tens + 10))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("hundreds", range(1, 11))
+def test_a_thousand_more(engine: Engine, hundreds: int) -> None:
+    check(engine, range(100 * hundreds, 100 * hundreds + 100))
