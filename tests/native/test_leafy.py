@@ -1,4 +1,4 @@
-"""Programs in the shape that compilers give, and in none: translated they leave what the reference interpreter leaves."""
+"""Programs in the shape that compilers give, and in none: translated they leave what the reference interpreter does."""
 
 from __future__ import annotations
 
