@@ -7,15 +7,18 @@ from collections.abc import Iterable
 
 import leafy
 import pytest
+from engines import ALL, Outcome, Start, guests
 from twins import SIZE, Twins
 
 from denali.isa.context import Status
+from denali.isa.image import PAGE
 from denali.isa.runtime.compile import compile_object
 from denali.isa.runtime.engine import Engine
 from denali.isa.translator.translate import Translation
 
 STEPS = (1, 3, 7, 20, 61, 200, 4000)
 TURNS = 12
+ROOM = 4 * PAGE
 
 
 def check(engine: Engine, seeds: Iterable[int]) -> None:
@@ -40,6 +43,19 @@ def check(engine: Engine, seeds: Iterable[int]) -> None:
 @pytest.mark.parametrize("tens", range(4))
 def test_small_functions_recursion_and_frames(engine: Engine, tens: int) -> None:
     check(engine, range(10 * tens, 10 * tens + 10))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_behind_a_tlb(seed: int) -> None:
+    image, fuels = leafy.make(seed), (1, 40, 399, 4000)
+    ends: dict[str, list[Outcome]] = {}
+    for engine in ALL:
+        with guests(engine, image, private_size=ROOM) as start:
+            stack = {2: image.private_start + ROOM - 64}
+            ends[engine] = [start(Start(x=stack), fuel) for fuel in fuels]
+    for engine in ALL:
+        for fuel, expected, got in zip(fuels, ends["reference"], ends[engine], strict=True):
+            assert not expected.differences(got), f"seed {seed}, {engine}, fuel {fuel}: {expected.differences(got)}"
 
 
 @pytest.mark.full
