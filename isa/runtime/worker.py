@@ -12,6 +12,7 @@ import os
 import pickle
 import queue
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -228,6 +229,7 @@ def main() -> None:
     os.dup2(2, 1)  # whoever prints does not spoil an answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starter's business; the end of input is ours
     _limit()
+    threading.Thread(target=_end_unheard, args=(answers.fileno(),), daemon=True).start()
     while True:
         try:
             request = pickle.loads(_receive(requests))
@@ -242,6 +244,14 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         text = json.dumps(head).encode()
         _send(answers, LENGTH.pack(len(text)) + text + code)
+
+
+def _end_unheard(answers: int) -> None:
+    """End as soon as nobody can read our answers any more, also in the middle of a request."""
+    poll = select.poll()
+    poll.register(answers, 0)  # errors are told all the same
+    poll.poll()
+    os._exit(1)
 
 
 def _limit() -> None:

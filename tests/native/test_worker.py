@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -123,3 +125,29 @@ def test_a_worker_ends_with_the_input() -> None:
     process.stdin.close()
     assert process.wait(timeout=10) == 0
     pool.close()
+
+
+STARTER = """
+import sys
+from denali.isa.runtime import worker
+program = "import sys, time; from denali.isa.runtime import compile, worker; "
+program += "compile.serve = lambda request: print('at work', file=sys.stderr) or time.sleep(1000); worker.main()"
+worker.COMMAND = [sys.executable, "-c", program]
+pool = worker.Workers(1)
+pool.submit(worker.Request("runtime"))
+while not pool.pids() or b"at work" not in pool._all[0]._said:
+    pass
+print(pool.pids()[0], flush=True)
+pool.submit(worker.Request("runtime")).result()
+"""
+
+
+def test_a_worker_in_the_middle_of_a_request_ends_with_its_starter() -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        child = os.pidfd_open(int(starter.stdout.readline()))
+        starter.kill()
+    ended = select.poll()
+    ended.register(child, select.POLLIN)
+    assert ended.poll(20_000), "it works on for nobody"
+    os.close(child)
