@@ -15,6 +15,7 @@ from denali.isa.translator.nans import CANONICAL_BY_CHOICE, CANONICAL_BY_TABLE
 from denali.isa.translator.translate import Translation
 
 BATCH = 8 << 10  # bytes of guest text that are translated together
+ALIGNED = 4  # power of two of the place of a block that is only jumped to
 LONG = 8 << 20  # characters of LLVM IR; without optimisation every value has its place in a native stack frame
 
 
@@ -64,10 +65,17 @@ def host() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
-def machine(level: int) -> llvm.TargetMachine:
-    """A target machine for this host; its code goes anywhere and reaches 2 GB."""
+@lru_cache
+def _begin() -> None:
+    """Set LLVM up for this host. Where a jump leads is aligned, as processors guess computed jumps better then."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.set_option("", f"-align-all-nofallthru-blocks={ALIGNED}")
+
+
+def machine(level: int) -> llvm.TargetMachine:
+    """A target machine for this host; its code goes anywhere and reaches 2 GB."""
+    _begin()
     cpu, features = host()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")

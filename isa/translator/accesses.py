@@ -13,7 +13,7 @@ from .flat import FlatMemory, Home, Writer
 from .frame import Frame
 from .pages import PagedMemory
 from .units import Block, Table
-from .values import Tracker
+from .values import Known, Tracker
 
 LARGEST = {Mode.FLAT: 1 << 16, Mode.PAGED: 1 << 10}  # bytes between the ends of a group
 
@@ -86,7 +86,8 @@ class Accesses(Frame):
                 table = self.function.tables.get(block.pc)
                 self.planned_blocks[block.pc] = planner.plan(block, table and table.place)
                 for pc in within.get(block.pc, ()):
-                    pending.append((self.function.blocks[pc], planner.behind(self.before.get(pc, {}))))
+                    known = _left_by(table, pc) | self.before.get(pc, {})
+                    pending.append((self.function.blocks[pc], planner.behind(known)))
 
     def _within(self) -> dict[int, list[int]]:
         """For every block those that are reached from it alone, and where what it has checked still holds."""
@@ -99,7 +100,7 @@ class Accesses(Frame):
         within: dict[int, list[int]] = {}
         for pc, blocks in before.items():
             (first, *more) = blocks
-            plain = first.kind in ("goto", "branch", "back") and not {pc, first.pc} & set(self.copied)
+            plain = first.kind in ("goto", "branch", "back", "indirect") and not {pc, first.pc} & set(self.copied)
             if plain and not more:
                 within.setdefault(first.pc, []).append(pc)
         return within
@@ -170,3 +171,9 @@ class Accesses(Frame):
         if self.stride is None:
             return self.memory.load(address, width, kind)
         return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
+
+
+def _left_by(table: Table | None, target: int) -> dict[int, Known]:
+    """The registers that a jump through a table writes on its way to a target: they are constants from there on."""
+    leaves = table.leaves.get(target, {}) if table is not None else {}
+    return {register: Known(None, value) for register, value in leaves.items()}

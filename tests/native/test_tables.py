@@ -86,3 +86,53 @@ def test_wherever_it_is_entered_it_goes_where_the_reference_goes(engine: Engine,
             if twins.run(fuel) is Status.TRAP:
                 break
     twins.space.close()
+
+
+BYTE_CODE = """
+        .data
+code:   .zero 256
+        .text
+_start: la s2, table
+again:  ld a0, 0(s4)
+        andi a0, a0, 3
+        slli a1, a0, 2
+        add a1, a1, s2
+        lw a2, 0(a1)
+        jr a2
+push:   ld a3, 8(s4)
+        add s1, s1, a3
+        addi s4, s4, 16
+        j again
+store:  sd s1, 24(s4)
+        addi s4, s4, 8
+        j again
+through: ld a3, 4(a2)
+        xor s1, s1, a3
+        addi s4, s4, 8
+        j again
+back:   ld a3, -8(s4)
+        add s4, s4, a3
+        j again
+        .rodata
+table:  .word push, store, through, back
+        .zero 64
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_checked_before_such_a_jump_holds_where_it_leads(engine: Engine, seed: int) -> None:
+    """An operation and its operand are one group; at the ends of both regions only the first may be inside."""
+    rng, image = random.Random(seed), assemble(BYTE_CODE).image()
+    twins = twins_of(engine, image)
+    assert Translation(image, SIZE).module([image.entry])[0].count("switch i64") == 1
+    ends = [image.private_start, image.private_start + SIZE, image.ro_start, image.ro_end]
+    for _ in range(200):
+        content = b"".join(rng.choice([0, 1, 2, 3, 8, 16, 1 << 40]).to_bytes(8, "little") for _ in range(SIZE // 8))
+        twins.set_memory(content, SIZE - len(content))
+        twins.set(pc=image.entry)
+        place = rng.choice(ends) + rng.randrange(-40, 40)
+        twins.set_registers([*range(20), place & ALL_ONES, *range(21, 32)], [0] * 32)
+        for _ in range(5):
+            if twins.run(rng.randrange(1, 200)) is Status.TRAP:
+                break
+    twins.space.close()
