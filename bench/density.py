@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from denali.kernel.kernel import Kernel
 
 METHOD = (
+    "spawn: the spawning call alone, as a guest's memory is written just before its first turn; CPU until all have "
+    "answered: from the end of that call on; bytes a guest: "
     "growth of this process's proportional set (smaps_rollup) and page tables (VmPTE) from before the spawn until all "
     "have answered, divided by the guests; resident: guests whose first page the host has in memory (mincore)"
 )

@@ -50,7 +50,7 @@ def show(density: Density, console: Console) -> None:
         if one.later_parked is not None:
             said = f"{one.later_parked:,} of {one.guests:,} then parked, {one.park_us_per_guest:.1f} µs each"
             console.print(f"{said}: {one.parked_bytes_per_guest:,.0f} bytes a guest", highlight=False)
-    console.print(f"bytes a guest: {METHOD}", style="dim")
+    console.print(METHOD, style="dim")
     if density.others:
         console.print(_others(density.others))
     for name, reason in density.skipped.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -69,8 +68,8 @@ class Plan:
 
 def spawn(kernel: int, birth: int, count: int) -> np.ndarray[Any, Any]:
     """Make guests of one `BIRTH` in one native call; the numbers of those made before frames or numbers ran out."""
-    seeds, numbers = np.frombuffer(os.urandom(16 * count), np.uint64), np.empty(count, np.int64)
-    return numbers[: int(life.spawn(kernel, birth, seeds.ctypes.data, numbers.ctypes.data, count))]
+    numbers = np.empty(count, np.int64)
+    return numbers[: int(life.spawn(kernel, birth, numbers.ctypes.data, count))]
 
 
 def compact(numbers: np.ndarray[Any, Any]) -> Sequence[int]:

@@ -32,6 +32,8 @@ def wake(kernel: Any, number: int) -> None:
 @native
 def raise_event(kernel: Any, number: int, bits: int) -> None:
     """Raise bits for a living guest; wake it when one of them is enabled."""
+    if guest_at(kernel, number).registers == 0:
+        return  # it has had no turn: a frame that waits is found when its memory is written, and nothing else can
     registers = registers_at(guest_at(kernel, number).registers)
     registers.pending |= bits
     if registers.pending & registers.mask:

@@ -13,7 +13,7 @@ from denali.isa.image import Image
 from denali.isa.virtual import address_of
 
 from .leases import Lease
-from .records import End, State
+from .records import NOBODY, End, State
 from .template import Frozen, Template
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Guest:
     def parked(self) -> bool:
         """Whether its memory is packed at this moment, since it has been idle and memory was short."""
         record = self.kernel.tables.guests[self.row]
-        return State.HELD <= record["state"] <= State.IDLE and int(record["context"]) == 0
+        return State.HELD <= record["state"] <= State.IDLE and int(record["first_frame"]) == NOBODY
 
     @property
     def ending(self) -> Ending | None:

@@ -300,11 +300,10 @@ class Kernel:
         Raises:
             ValueError: it is over.
         """
-        seeds = np.frombuffer(os.urandom(16), np.uint64)
 
         def restore() -> bool:
             self._runner.warehouse.summon(guest.row)
-            return bool(reset.restore(self.tables.address, guest.row, seeds.ctypes.data))
+            return bool(reset.restore(self.tables.address, guest.row))
 
         if not self._call(restore):
             raise ValueError(f"{guest} cannot be reset: it is over")
@@ -389,7 +388,7 @@ class Kernel:
         self._runner.warehouse.summon(guest.row)
         if read_only and count >= 0 and image.ro_start <= address <= image.ro_end - count:
             return memoryview(image.read_only)[address - image.ro_start :][:count]
-        if not State.HELD <= record["state"] <= State.STOPPED:
+        if not record["context"]:
             raise ValueError(f"guest {guest.number} is over, its memory is gone")
         offset = int(record["first_frame"]) * FRAME
         memory = self.tables.frames.memory

@@ -1,7 +1,9 @@
 # pyright: basic
 """Birth and end of guests.
 
-Spawning many is one native call: a run of frames each, the pieces of the template that differ from zero, an identity.
+Spawning many is one native call: a record and a run of frames each. Their memory is written when it is first needed,
+before the first turn or a look at it, of many guests in one go: the pieces of the template that differ from zero, an
+identity. Until then nobody has touched the frames.
 The end gives back at once what others could miss (timer, queue, streams); memory and text stay until Python has looked
 at them.
 """
@@ -19,8 +21,9 @@ from denali.tlb.compiled import entry
 from denali.tlb.flat import context_at, registers_address, registers_at, space_at
 from denali.tlb.native import carray, copy, native, numbers_at, pointer_to, zero
 
-from . import console, revocation
+from . import console, host, revocation
 from .crumbs import count_parked, drop_crumbs
+from .events import FRAME
 from .nic import alive, drop_queue
 from .records import GUEST, NOBODY, SCRATCH, End, State, guest_at, kernel_at
 from .scheduler import purge, ready
@@ -58,7 +61,7 @@ BIRTH = np.dtype(
 _birth, _piece = pointer_to(BIRTH), pointer_to(PIECE)
 _NETWORK = address_of(0)
 BATCH = 64  # guests whose memory is asked for at once: it is still in the caches when it is written
-STRETCHES = SCRATCH // 16
+STRETCHES = (SCRATCH - 8 * BATCH) // 16  # of memory, in the scratch; behind them is room for numbers of guests
 RESTING = 1 << 16  # rows of guests that are over which are not used while there are fresh ones: late packets die out
 TRIES = 16  # rows that are looked at for a guest while there are fresh ones
 LAST_NAME = (1 << 24) - (1 << 16) - 1  # its address is 10.255.255.255
@@ -72,21 +75,17 @@ def birth_at(address: int) -> Any:
 
 
 @native
-def identify(kernel: Any, number: int, seeds: int) -> None:
-    """Tell a guest who it is; two words at `seeds` are its randomness."""
-    guest, words = guest_at(kernel, number), numbers_at(seeds, 2)
-    page = registers_at(guest.registers)
-    context_at(guest.context).guest = number
-    page.number, page.address = guest.name, _NETWORK + guest.name
-    page.random[0], page.random[1] = words[0], words[1]
+def map_template(kernel: Any, guest: Any) -> None:
+    """Map the template's stretch, if it has one, into a guest's run of new frames, unless it must be copied."""
+    birth, frames = birth_at(guest.birth), pool.pool_at(kernel.frames)
+    if birth.stretch_pages:
+        stretches.map_stretch(frames, guest.first_frame, birth.stretch, birth.stretch_pages, birth.file)
 
 
 @native
-def map_template(kernel: Any, birth: Any, first: int) -> bool:
-    """Map the template's stretch into a run of new frames; False: there is none, or it must be copied."""
-    if birth.stretch_pages == 0:
-        return False
-    return stretches.map_stretch(pool.pool_at(kernel.frames), first, birth.stretch, birth.stretch_pages, birth.file)
+def is_parked(kernel: Any, number: int) -> bool:
+    """Whether a guest that lives, or is over and not buried, has no frames."""
+    return guest_at(kernel, number).first_frame == NOBODY
 
 
 @native
@@ -110,26 +109,47 @@ def unmap_template(kernel: Any, guest: Any) -> bool:
 @native
 def give_run_back(kernel: Any, guest: Any) -> None:
     """Give a guest's run of frames back, emptied."""
-    if unmap_template(kernel, guest):
-        pool.release(pool.pool_at(kernel.frames), guest.first_frame, guest.frames)
+    frames = pool.pool_at(kernel.frames)
+    if guest.context == 0:
+        pool.give_back(frames, guest.first_frame, guest.frames)
+    elif unmap_template(kernel, guest):
+        pool.release(frames, guest.first_frame, guest.frames)
 
 
 @native
-def _fill_run(kernel: Any, birth: Any, number: int, seeds: int) -> None:
-    """Write what differs from zero into a new guest's frames."""
-    pieces, address = carray(_piece(birth.pieces), (birth.piece_count,)), guest_at(kernel, number).context
-    for which in range(birth.own_pieces if is_mapped(kernel, guest_at(kernel, number)) else birth.piece_count):
+def lay_template(kernel: Any, guest: Any) -> None:
+    """Write what differs from zero into a guest's new frames."""
+    birth, address = birth_at(guest.birth), pool.pool_at(kernel.frames).base + guest.first_frame * pool.FRAME
+    pieces = carray(_piece(birth.pieces), (birth.piece_count,))
+    for which in range(birth.own_pieces if is_mapped(kernel, guest) else birth.piece_count):
         piece = pieces[which]
         copy(address + piece.offset, piece.source, piece.length)
-    context_at(address).space = birth.space
-    identify(kernel, number, seeds)
 
 
 @native
-def _fill_guest(kernel: Any, birth: Any, number: int, address: int, first: int) -> None:
+def settle_in(kernel: Any, number: int) -> None:
+    """Note where a guest's memory is, and write whose it is into its context."""
+    guest = guest_at(kernel, number)
+    birth, address = birth_at(guest.birth), pool.pool_at(kernel.frames).base + guest.first_frame * pool.FRAME
+    guest.context, guest.registers = address, registers_address(address, space_at(birth.space))
+    context_at(address).space, context_at(address).guest = birth.space, number
+
+
+@native
+def identify(kernel: Any, number: int, seeds: int) -> None:
+    """Tell a guest who it is; two words at `seeds` are its randomness."""
+    guest, words = guest_at(kernel, number), numbers_at(seeds, 2)
+    page = registers_at(guest.registers)
+    page.number, page.address = guest.name, _NETWORK + guest.name
+    page.random[0], page.random[1] = words[0], words[1]
+    if guest.queue_length:
+        page.pending |= FRAME
+
+
+@native
+def _fill_guest(kernel: Any, birth: Any, number: int, first: int) -> None:
     """The kernel's record of a new guest."""
     guest = guest_at(kernel, number)
-    guest.context, guest.registers = address, registers_address(address, space_at(birth.space))
     guest.first_frame, guest.frames = first, birth.frames
     guest.fuel, guest.turn, guest.watchdog = birth.fuel, birth.turn, birth.watchdog
     guest.gateway, guest.piped, guest.warming = birth.gateway, birth.piped, birth.warming
@@ -226,50 +246,92 @@ def _make(kernel: Any, birth_address: int, numbers: Any, count: int) -> int:
             guest_at(kernel, number).birth = birth_address
             _shelve(kernel, number)
             return which
-        _fill_guest(kernel, birth, number, frames.base + first * pool.FRAME, first)
+        _fill_guest(kernel, birth, number, first)
         kernel.alive += 1
+        kernel.owed += birth.own_count
         guest_at(kernel, number).birth = birth_address
         guest_at(kernel, number).state = State.HELD
-        map_template(kernel, birth, first)
         numbers[which] = number
     return count
 
 
 @native
-def _back(kernel: Any, birth: Any, numbers: Any, made: int) -> None:
-    """Have the host back the pages that the template writes, of many guests at once."""
-    count = 0
-    for which in range(made):
+def _back(kernel: Any, numbers: Any, count: int) -> None:
+    """Have the host back the pages that templates write, of many guests at once."""
+    filled = 0
+    for which in range(count):
         guest = guest_at(kernel, numbers[which])
+        birth = birth_at(guest.birth)
         index, pages = numbers_at(birth.index, birth.page_count), birth.page_count
         if is_mapped(kernel, guest):
             index, pages = numbers_at(birth.own, birth.own_count), birth.own_count
-        for row in range(pages):
-            if count == STRETCHES:
-                pool.back(kernel.scratch, count)
-                count = 0
-            stretch = numbers_at(kernel.scratch + 16 * count, 2)
-            stretch[0], stretch[1] = guest.context + index[row] * pool.FRAME, pool.FRAME
+        address = pool.pool_at(kernel.frames).base + guest.first_frame * pool.FRAME
+        for row in range(0 if birth.dense else pages):
+            if filled == STRETCHES:
+                pool.back(kernel.scratch, filled)
+                filled = 0
+            stretch = numbers_at(kernel.scratch + 16 * filled, 2)
+            stretch[0], stretch[1] = address + index[row] * pool.FRAME, pool.FRAME
+            filled += 1
+    pool.back(kernel.scratch, filled)
+
+
+@native
+def _begin_all(kernel: Any, numbers: Any, count: int) -> None:
+    """Write the memory of at most `BATCH` guests that have frames and have had no turn."""
+    for which in range(count):
+        map_template(kernel, guest_at(kernel, numbers[which]))
+    _back(kernel, numbers, count)
+    host.draw(kernel.scratch, 16 * count)
+    for which in range(count):
+        lay_template(kernel, guest_at(kernel, numbers[which]))
+        settle_in(kernel, numbers[which])
+        identify(kernel, numbers[which], kernel.scratch + 16 * which)
+        kernel.owed -= birth_at(guest_at(kernel, numbers[which]).birth).own_count
+
+
+@native
+def _is_unwritten(kernel: Any, number: int) -> bool:
+    """Whether a living guest has frames and has had no turn."""
+    return alive(kernel, number) and guest_at(kernel, number).registers == 0 and not is_parked(kernel, number)
+
+
+@native
+def begin_queued(kernel: Any, number: int) -> None:
+    """Write the memory of a guest just off its queue, and of those like it that come soon: cheaper than one by one."""
+    numbers, count, pages = numbers_at(kernel.scratch + 16 * STRETCHES, BATCH), 0, 0
+    for _ in range(BATCH):
+        if _is_unwritten(kernel, number):
+            numbers[count] = number
             count += 1
-    pool.back(kernel.scratch, count)
+            pages += birth_at(guest_at(kernel, number).birth).page_count
+        number = guest_at(kernel, number).next
+        if number == NOBODY or pages >= STRETCHES:
+            break
+    _begin_all(kernel, numbers, count)
 
 
 @entry
-def spawn(kernel_address: int, birth_address: int, seeds: int, names: int, count: int) -> int:
-    """Make `count` guests, with two random words each at `seeds`; how many were made before something ran out.
+def begin(kernel_address: int, rows: int, count: int) -> None:
+    """Write the memory of at most `BATCH` guests that have frames and have had no turn; their rows are at `rows`."""
+    _begin_all(kernel_at(kernel_address), numbers_at(rows, count), count)
 
-    Their names are written to `names`.
+
+@entry
+def spawn(kernel_address: int, birth_address: int, names: int, count: int) -> int:
+    """Make `count` guests; how many were made before something ran out. Their names are written to `names`.
+
+    Their memory is written before their first turn; at once where that is cheaper, as most of their frames have it.
     """
     kernel, birth = kernel_at(kernel_address), birth_at(birth_address)
     done = 0
     while done < count:
         wanted, numbers = min(BATCH, count - done), numbers_at(names + 8 * done, BATCH)
         made = _make(kernel, birth_address, numbers, wanted)
-        if not birth.dense:
-            _back(kernel, birth, numbers, made)
+        if birth.dense or birth.gateway:
+            _begin_all(kernel, numbers, made)
         for which in range(made):
             number = numbers[which]
-            _fill_run(kernel, birth, number, seeds + 16 * (done + which))
             numbers[which] = guest_at(kernel, number).name
             if not birth.held:
                 ready(kernel, number)
@@ -324,6 +386,8 @@ def stop_all(kernel_address: int, end: int) -> None:
 def _forget(kernel: Any, number: int) -> None:
     """Leave nothing of a guest but how it ended."""
     guest = guest_at(kernel, number)
+    if guest.registers == 0:
+        kernel.owed -= birth_at(guest.birth).own_count
     guest.state, guest.context, guest.registers = State.GONE, 0, 0
     _shelve(kernel, number)
 
@@ -359,7 +423,7 @@ def bury_silent(kernel_address: int, names: int, room: int) -> int:
             continue
         buried[count], guest.plain = guest.name, 1
         count += 1
-        if guest.context == 0:
+        if is_parked(kernel, number):
             _bury_parked(kernel, number)
         elif not unmap_template(kernel, guest):
             _forget(kernel, number)
@@ -391,7 +455,7 @@ def bury(kernel_address: int, number: int) -> None:
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
     console.clear(kernel, number)
-    if guest.context == 0:
+    if is_parked(kernel, number):
         _bury_parked(kernel, number)
         return
     if guest.paging:

@@ -20,7 +20,7 @@ from .console import ROOM
 from .crumbs import want
 from .events import TIMER, deliver, return_from_handler, upcall
 from .faults import UPCALLS
-from .life import stop
+from .life import begin_queued, is_parked, stop
 from .records import NOBODY, End, State, Wish, guest_at, kernel_at
 from .scheduler import charge, pick, ready, ready_ahead
 from .timers import FOREVER, due, next_wake, set_timer
@@ -186,6 +186,17 @@ def _turn(kernel: Any, number: int) -> None:
     _settle(kernel, number, context, status)
 
 
+@native
+def _has_memory(kernel: Any, number: int) -> bool:
+    """Whether a guest can have its turn: one that has had none is given its memory, a parked one waits for Python."""
+    if is_parked(kernel, number):
+        want(kernel, number)
+        return False
+    if guest_at(kernel, number).context == 0:
+        begin_queued(kernel, number)
+    return True
+
+
 @entry
 def run(kernel_address: int) -> None:
     """Run guests until something asks for attention."""
@@ -201,7 +212,5 @@ def run(kernel_address: int) -> None:
         number = pick(kernel)
         if number == NOBODY:
             _rest(kernel)
-        elif guest_at(kernel, number).context == 0:
-            want(kernel, number)
-        else:
+        elif _has_memory(kernel, number):
             _turn(kernel, number)

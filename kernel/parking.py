@@ -5,7 +5,8 @@ What is packed is how the pages that a guest wrote to differ from its template; 
 frames. Its registers page lives on in its `PARKED` record, where events go on being raised; the first turn that such an
 event brings finds no context, and puts the guest on the list of those wanted.
 
-    law: a living guest has its run of frames exactly while its context is not zero, else crumbs or a place on disk
+    law: a living guest has its run of frames unless it is parked: then `first_frame` is NOBODY, and what is kept of it
+    is in crumbs or has a place on disk; one that was parked before it had a turn is all template, and has neither
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from typing import Any
 from denali.isa.virtual import REGISTERS
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
-from denali.tlb.flat import registers_address, space_at
 from denali.tlb.native import copy, native, numbers_at
 
 from .crumbs import PARKED, count_parked, drop_crumbs, keep, parked_at, want
-from .life import birth_at, give_run_back, map_template
+from .life import birth_at, give_run_back, lay_template, map_template, settle_in
 from .records import NOBODY, State, guest_at, kernel_at
 from .scheduler import ready_ahead
 from .touched import first_touched, next_touched
@@ -67,6 +67,8 @@ def pack(kernel_address: int, number: int, target: int) -> int:
     """Write how a guest differs from its template to `PACKED_MOST` bytes at `target`; how many, -1: too many."""
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
+    if guest.context == 0:
+        return 0
     birth, size = birth_at(guest.birth), 0
     page = first_touched(kernel, guest)
     while page < guest.frames:
@@ -91,10 +93,12 @@ def put_away(kernel_address: int, number: int, source: int, packed: int, size: i
             return False
     parked.crumbs, parked.packed, parked.size = head, packed, size
     parked.offset, parked.checksum = offset, checksum
-    where = kernel.parked + number * _PARKED
-    copy(where, guest.registers, _REGISTERS)
+    if guest.registers:
+        where = kernel.parked + number * _PARKED
+        copy(where, guest.registers, _REGISTERS)
+        guest.registers = where
     give_run_back(kernel, guest)
-    guest.context, guest.registers = 0, where
+    guest.context, guest.first_frame = 0, NOBODY
     count_parked(kernel, 1, guest.frames)
     return True
 
@@ -121,13 +125,8 @@ def _sound(source: int, size: int, frames: int) -> bool:
 
 
 @native
-def _rebuild(birth: Any, address: int, source: int, size: int, mapped: bool) -> None:
-    """Write template and differences into frames that are zero but for the template's stretch, if that is mapped."""
-    index, end = numbers_at(birth.index, birth.page_count), birth.stretch + birth.stretch_pages
-    for row in range(birth.page_count):
-        if mapped and birth.stretch <= index[row] < end:
-            continue
-        copy(address + index[row] * pool.FRAME, birth.pages + row * pool.FRAME, pool.FRAME)
+def _apply(address: int, source: int, size: int) -> None:
+    """Write differences into memory that is as the template says."""
     for at in range(0, size, _PAGE):
         here = numbers_at(address + numbers_at(source + at, 1)[0] * pool.FRAME, pool.FRAME // 8)
         changes = numbers_at(source + at + 8, pool.FRAME // 8)
@@ -139,20 +138,22 @@ def _rebuild(birth: Any, address: int, source: int, size: int, mapped: bool) -> 
 def put_back(kernel_address: int, number: int, source: int, size: int) -> int:
     """Give a parked guest frames and its memory again; 0: done, 1: there are no frames, 2: the bytes make no sense."""
     kernel = kernel_at(kernel_address)
-    guest, frames = guest_at(kernel, number), pool.pool_at(kernel.frames)
-    birth = birth_at(guest.birth)
+    guest = guest_at(kernel, number)
     if not _sound(source, size, guest.frames):
         return 2
-    first = pool.take(frames, guest.frames, number)
+    first = pool.take(pool.pool_at(kernel.frames), guest.frames, number)
     if first < 0:
         return 1
-    address = frames.base + first * pool.FRAME
-    _rebuild(birth, address, source, size, map_template(kernel, birth, first))
-    guest.first_frame, guest.context = first, address
-    guest.registers = registers_address(address, space_at(birth.space))
-    copy(guest.registers, kernel.parked + number * _PARKED, _REGISTERS)
+    guest.first_frame = first
     drop_crumbs(kernel, number)
     count_parked(kernel, -1, 0)
+    if guest.registers == 0:
+        return 0  # it was parked before its first turn, which will write its memory
+    map_template(kernel, guest)
+    lay_template(kernel, guest)
+    _apply(pool.pool_at(kernel.frames).base + first * pool.FRAME, source, size)
+    settle_in(kernel, number)
+    copy(guest.registers, kernel.parked + number * _PARKED, _REGISTERS)
     return 0
 
 
@@ -187,7 +188,7 @@ def _may_park(kernel: Any, number: int, lowest: int) -> bool:
     """Whether a guest can do without its frames: idle (READY as well when `lowest` says so), nothing special."""
     guest = guest_at(kernel, number)
     rests = guest.state == State.IDLE or (guest.state == State.READY and lowest == State.READY)
-    return rests and guest.context != 0 and not guest.gateway and not guest.paging and not guest.warming
+    return rests and guest.first_frame != NOBODY and not guest.gateway and not guest.paging and not guest.warming
 
 
 @entry

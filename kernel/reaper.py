@@ -89,9 +89,12 @@ def _unfit(record: Any) -> str | None:
 
 def _message(tables: Tables, births: Births, number: int, end: End) -> str | None:
     birth, record = births.of(number), tables.guests[number]
-    if int(record["context"]) == 0:
+    if int(record["first_frame"]) == NOBODY and record["registers"]:
         return f"guest {tables.name(number)} ({birth.image.name}): {end.name.lower()} while it was parked"
-    context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
+    if record["context"]:
+        context = context_record(tables.frames.memory, int(record["first_frame"]) * FRAME)
+    else:
+        context = birth.template.context()
     name = f"guest {tables.name(number)} ({birth.image.name})"
     pc, caller = int(context["pc"]), int(context["x"][1])
     if end is not End.TRAPPED:

@@ -56,8 +56,8 @@ class Wish(enum.IntEnum):
 
 GUEST = np.dtype(
     [
-        ("context", "<i8"),  # host address of its run
-        ("registers", "<i8"),  # host address of its registers page
+        ("context", "<i8"),  # host address of its run; 0: its memory is not there
+        ("registers", "<i8"),  # host address of its registers page; 0: it has had no turn, and no memory yet
         ("next", "<i4"),  # in the queue of those ready
         ("state", "u1"),
         ("end", "u1"),
@@ -87,7 +87,7 @@ GUEST = np.dtype(
         ("silent", "<i8"),  # instructions since it last asked for something; below zero: it did in this turn
         ("watchdog", "<i8"),  # how many of those end its life
         ("turn", "<i8"),  # instructions in a turn
-        ("first_frame", "<i8"),
+        ("first_frame", "<i8"),  # of its run; NOBODY: it is parked, and has none
         ("frames", "<i8"),
         ("exit_status", "<i8"),  # or, of a failed guest, the length of its message
         ("console_head", "<i4"),
@@ -144,6 +144,7 @@ KERNEL = np.dtype(
         ("over_count", "<i8"),
         ("alive", "<i8"),
         ("frames", "<i8"),
+        ("owed", "<i8"),  # pages that guests without memory will have written to when they have begun
         ("parked", "<i8"),  # host address of the `PARKED` records
         ("crumbs", "<i8"),
         ("pagemap", "<i8"),  # descriptor of the host's account of this process's pages; -1: it gives none

@@ -13,12 +13,11 @@ from typing import Any
 from denali.tlb import bindings
 from denali.tlb import frames as pool
 from denali.tlb.compiled import entry
-from denali.tlb.flat import context_at, registers_address, space_at
 from denali.tlb.holds import account_at
 from denali.tlb.native import copy, native, numbers_at, zero
 
-from . import console, revocation
-from .life import birth_at, identify, is_mapped
+from . import console, host, revocation
+from .life import birth_at, identify, is_mapped, settle_in
 from .nic import alive, drop_queue
 from .parking import template_page
 from .records import State, guest_at, kernel_at
@@ -92,10 +91,10 @@ def _give_up_frames(kernel: Any, guest: Any, number: int) -> None:
 
 
 @entry
-def restore(kernel_address: int, number: int, seeds: int) -> bool:
+def restore(kernel_address: int, number: int) -> bool:
     """Set a living guest, which has its frames, back to where it began; False when it is not one.
 
-    It keeps its number; `seeds` are its new random words.
+    It keeps its number, and has new randomness.
     """
     kernel = kernel_at(kernel_address)
     guest = guest_at(kernel, number)
@@ -109,9 +108,9 @@ def restore(kernel_address: int, number: int, seeds: int) -> bool:
     if guest.paging:
         _give_up_frames(kernel, guest, number)
     _restore_memory(kernel, birth, guest)
-    guest.registers = registers_address(guest.context, space_at(birth.space))
-    context_at(guest.context).space = birth.space
-    identify(kernel, number, seeds)
+    settle_in(kernel, number)
+    host.draw(kernel.scratch, 16)
+    identify(kernel, number, kernel.scratch)
     guest.fuel, guest.handling, guest.silent, guest.wish = birth.fuel, 0, 0, 0
     if began == State.IDLE:
         ready(kernel, number)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from denali.tlb.frames import Frames, Overdrawn, refused_space
+from denali.tlb.frames import FRAME, Frames, Overdrawn, refused_space
 
 from .crumbs import CRUMB, PARKED
 from .pool import Pool
@@ -42,7 +42,7 @@ class Tables:
         except MemoryError:
             size = capacity * (GUEST.itemsize + PARKED.itemsize) + packets * PACKET.itemsize + CRUMBS * CRUMB.itemsize
             raise Overdrawn(refused_space(f"records of {capacity:,} guests and {packets:,} packets", size)) from None
-        self._pagemap = _pagemap()
+        self._pagemap, _ = _pagemap(), os.getrandom(1)
         self.poller, self.alarm = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.record: Any = np.zeros(1, KERNEL)
         self.address: int = self.record.ctypes.data
@@ -119,7 +119,13 @@ class Tables:
         stopped = guests["state"] == State.STOPPED
         present = np.isin(guests["state"], _ALIVE) | stopped
         accounts = self.frames.accounts[numbers]
-        present &= guests["context"] != 0
+        parked, begun = guests["first_frame"] == NOBODY, guests["registers"] != 0
+        assert ((guests["context"] != 0) == (begun & ~parked))[present].all(), "memory is where none should be, or none"
+        for number in numbers[present & ~parked & ~begun].tolist():
+            run = self.frames.memory[guests["first_frame"][number] * FRAME :][: guests["frames"][number] * FRAME]
+            assert not run.any(), f"guest {number} has had no turn, and its frames are not empty"
+        assert (present & ~begun).any() or not self.record["owed"][0], "memory is owed to nobody"
+        present &= ~parked
         due = np.where(present, guests["frames"] + accounts["tlb_frames"], 0)
         assert (held == due).all(), f"guests {numbers[held != due][:5]} hold other frames than they should"
         strange = ~(present & (guests["paging"] > 0)) & ((accounts["held"] > 0) | (accounts["tlb"] != 0))
@@ -150,7 +156,9 @@ class Tables:
         _check_held(self.chunks, held)
 
     def _check_crumbs(self, guests: Any) -> None:
-        parked = (guests["state"] >= State.HELD) & (guests["state"] <= State.STOPPED) & (guests["context"] == 0)
+        parked = (
+            (guests["state"] >= State.HELD) & (guests["state"] <= State.STOPPED) & (guests["first_frame"] == NOBODY)
+        )
         assert int(parked.sum()) == int(self.record["parked_count"][0]), "the count of parked guests is wrong"
         held, following = list[int](), self.crumbs.items["next"]
         for number in np.flatnonzero(parked).tolist():

@@ -43,7 +43,8 @@ class Warehouse:
 
     def __init__(self, tables: Tables, mailbox: Mailbox, *, resident: int | None, swap: Path | None) -> None:
         self._tables, self._mailbox = tables, mailbox
-        self._state, self._context = tables.guests["state"], tables.guests["context"]
+        self._state, self._first = tables.guests["state"], tables.guests["first_frame"]
+        self._registers = tables.guests["registers"]
         self.resident = resident
         self.swap = Swap(swap) if swap is not None else None
         self.reasons: dict[int, str] = {}
@@ -70,9 +71,9 @@ class Warehouse:
 
     @property
     def is_short(self) -> bool:
-        """Whether the process has more memory than it should."""
+        """Whether the process has more memory than it should, with what guests will have written when they begin."""
         most = self.resident
-        return most is not None and resident() > most
+        return most is not None and resident() + int(self._tables.record["owed"][0]) * FRAME > most
 
     @property
     def busy(self) -> bool:
@@ -220,7 +221,7 @@ class Warehouse:
 
     def is_parked(self, number: int) -> bool:
         """Whether a living guest has no frames."""
-        return not self._context[number] and _HELD <= self._state[number] <= _IDLE
+        return bool(self._first[number] == NOBODY) and _HELD <= self._state[number] <= _IDLE
 
     def summon(self, number: int) -> None:
         """Have a guest's memory there at once, for somebody who looks at it.
@@ -228,8 +229,13 @@ class Warehouse:
         Raises:
             ValueError: there are no frames for it, or its memory is lost.
         """
-        if not self.is_parked(number):
-            return
+        if self.is_parked(number):
+            self._fetch(number)
+        if self._registers[number] == 0 and _HELD <= self._state[number] <= _IDLE:
+            row = np.array([number])
+            life.begin(self._tables.address, row.ctypes.data, 1)
+
+    def _fetch(self, number: int) -> None:
         place, self._may_interrupt = self._place(number), True
         try:
             if place[0] == NOBODY:
@@ -245,7 +251,7 @@ class Warehouse:
 
     def bury(self, number: int) -> str | None:
         """A guest is over: give back its place on disk; why it was lost, if it was."""
-        if self.swap is not None and int(self._tables.guests["context"][number]) == 0:
+        if self.swap is not None and self._first[number] == NOBODY:
             offset, packed, _ = self._place(number)
             if offset != NOBODY:
                 self.swap.free(offset, packed)

@@ -111,10 +111,13 @@ def test_pages_that_a_guest_does_not_write_are_the_hosts_once(kernel: Kernel, fr
 
 def test_those_that_have_copies_are_no_different(kernel: Kernel, frozen: Frozen) -> None:
     (one,) = kernel.spawn(frozen)
+    began = memory(one)
     with no_more_mappings():
         (refused,) = kernel.spawn(frozen)
+        assert memory(refused) == began
     kernel.tables.frames.record["mapped_count"] += stretches.MOST
     (beyond,) = kernel.spawn(frozen)
+    assert memory(beyond) == began
     kernel.tables.frames.record["mapped_count"] -= stretches.MOST
     assert mapped(kernel) == 1
     for guest in (one, refused, beyond):
@@ -201,6 +204,7 @@ def test_a_run_that_the_host_does_not_unmap_is_never_given_to_another(engine: En
         one, other = kernel.spawn(frozen, 2, start=False)
         frames, first = kernel.tables.frames, int(kernel.tables.guests["first_frame"][one.row])
         free, content = frames.free, memory(other)
+        assert memory(one) == content
         with no_more_mappings():
             one.kill()
         assert frames.free == free
@@ -215,5 +219,5 @@ def test_a_frozen_image_is_mapped_in_another_kernel_too(make_kernel: Callable[..
     frozen = make_kernel().warm(program(TABLE))
     other = make_kernel()
     (guest,) = other.spawn(frozen, start=False)
-    assert mapped(other) == 1
     assert struct.unpack_from("<q", memory(guest), 72)[0] == PAGES
+    assert mapped(other) == 1

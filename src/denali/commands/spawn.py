@@ -124,7 +124,7 @@ def _show(report: Report, as_json: bool, port: int | None) -> None:
     click.echo(f"{report.answered:,} of {report.guests:,} answered")
     rows = {
         f"{report.first_guest_s:.2f} s": "from the start of this command to the first guest",
-        f"{report.spawn_ns_per_guest:,.0f} ns": "to spawn a guest",
+        f"{report.spawn_ns_per_guest:,.0f} ns": "to spawn a guest, whose memory is written at its first turn",
         f"{report.bytes_per_guest:,.0f} B": "of this process's memory for each guest that has answered",
         f"{report.answer_all_s:.2f} s": "until all had answered",
         f"{report.requests_per_second:,.0f}": "requests a second",
