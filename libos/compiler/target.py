@@ -168,7 +168,7 @@ class TargetContext(BaseContext):
         from numba.np import arraymath, arrayobj, npyimpl
         from numba.np.unsafe import ndarray  # noqa: F401
 
-        from denali.libos.compiler import intrinsics, library  # noqa: F401
+        from denali.libos.compiler import indexing, intrinsics, library  # noqa: F401
 
         del arraymath, arrayobj
         self.install_registry(mathimpl.registry)
