@@ -163,16 +163,12 @@ class Frame:
 
     def _dirty_at_entry(self) -> dict[int, frozenset[int]]:
         """For every block the registers, slots aside, that may differ from CONTEXT when it begins."""
-        dirty = {block.pc: frozenset[int]() for block in self.blocks}
-        pending = [block.pc for block in self.blocks]
-        while pending:
-            block = self.function.blocks[pending.pop()]
-            after = self._kept(block, dirty[block.pc] | (effects_of(block.code).writes - SLOT_SET))
-            for successor in self.function.successors(block):
-                if not after <= dirty[successor]:
-                    dirty[successor] |= after
-                    pending.append(successor)
-        return dirty
+
+        def after(block: Block, dirty: frozenset[int]) -> frozenset[int]:
+            return self._kept(block, dirty | (effects_of(block.code).writes - SLOT_SET))
+
+        clean = {block.pc: frozenset[int]() for block in self.blocks}
+        return self.function.forward(clean, after, lambda _, old, left: left | (old or frozenset()))
 
     def _kept(self, block: Block, dirty: frozenset[int]) -> frozenset[int]:
         """What stays dirty across the call at the end of a block: the registers that the callee never touches."""

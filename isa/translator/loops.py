@@ -8,10 +8,10 @@ function's entry) the unit checks once and then knows as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from .fuel import loop_headers
-from .units import Block, Function, Located
+from .units import Block, Function
 from .values import Known, Tracker
 
 Registers = dict[int, Known]
@@ -101,24 +101,15 @@ def known_before(
 
     `written_by` says which registers the call at the end of a block may leave with something else.
     """
-    before: dict[int, Registers] = {entry: known | {STACK: Known(STACK, 0)}}
-    pending = [entry]
-    while pending:
-        block = function.blocks[pending.pop()]
-        after = _after(block.code, before[block.pc])
-        if block.kind == "call":
-            after = {register: value for register, value in after.items() if register not in written_by(block)}
-        for successor in function.successors(block):
-            old = before.get(successor)
-            merged = after if old is None else {r: v for r, v in old.items() if after.get(r) == v}
-            if merged != old:
-                before[successor] = merged
-                pending.append(successor)
-    return before
 
+    def after(block: Block, before: Registers) -> Registers:
+        tracker = Tracker(before)
+        for located in block.code:
+            tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
+        lost = written_by(block) if block.kind == "call" else frozenset[int]()
+        return {r: v for r, v in tracker.registers.items() if v.base in (None, STACK) and r not in lost}
 
-def _after(code: Iterable[Located], known: Registers) -> Registers:
-    tracker = Tracker(known)
-    for located in code:
-        tracker.run(located.instruction.steps, located.operands, located.pc, located.word)
-    return {register: value for register, value in tracker.registers.items() if value.base in (None, STACK)}
+    def meet(_: int, old: Registers | None, left: Registers) -> Registers:
+        return left if old is None else {register: v for register, v in old.items() if left.get(register) == v}
+
+    return function.forward({entry: known | {STACK: Known(STACK, 0)}}, after, meet)

@@ -151,19 +151,12 @@ def states_at_entry(
 def _fixpoint(
     function: Function, blocks: list[Block], effects: Mapping[int, Effects], forced: Forced
 ) -> dict[int, States]:
+    def meet(pc: int, old: States | None, left: States) -> States:
+        merged = left if old is None else {r: max(old[r], left[r]) for r in old.keys() & left.keys()}
+        return merged | dict.fromkeys(forced.get(pc, ()), Nan.RAW)
+
     first = blocks[0].pc
-    entry: dict[int, States] = {first: dict.fromkeys(forced.get(first, ()), Nan.RAW)}
-    pending = [first]
-    while pending:
-        block = function.blocks[pending.pop()]
-        after = states_after(block, entry[block.pc], effects)
-        for successor in function.successors(block):
-            merged = _meet(entry[successor], after) if successor in entry else after
-            merged = merged | dict.fromkeys(forced.get(successor, ()), Nan.RAW)
-            if successor not in entry or merged != entry[successor]:
-                entry[successor] = merged
-                pending.append(successor)
-    return entry
+    return function.forward({first: meet(first, None, {})}, lambda block, at: states_after(block, at, effects), meet)
 
 
 def _forced(
@@ -190,7 +183,3 @@ def states_after(block: Block, before: States, effects: Mapping[int, Effects]) -
         advance(located, states)
     touched = effects[block.pc].touched if block.pc in effects else frozenset[int]()
     return {register: state for register, state in states.items() if register not in touched and state < Nan.EXACT}
-
-
-def _meet(a: States, b: States) -> States:
-    return {register: max(a[register], b[register]) for register in a.keys() & b.keys()}

@@ -38,18 +38,13 @@ class _Pointers(Tracker):
 
 def likely_shared(function: Function, image: Image) -> frozenset[int]:
     """The pcs of such loads."""
-    before: dict[int, Pointers] = {function.entry: {}}
-    pending = [function.entry]
-    while pending:
-        block = function.blocks[pending.pop()]
-        after = _followed(block, image, before[block.pc], set())
-        for successor in function.successors(block):
-            old = before.get(successor)
-            merged = after if old is None else {r: Known(POINTER, 0) for r in old.keys() & after.keys()}
-            if merged != old:
-                before[successor] = merged
-                pending.append(successor)
+
+    def meet(_: int, old: Pointers | None, left: Pointers) -> Pointers:
+        return left if old is None else {register: Known(POINTER, 0) for register in old.keys() & left.keys()}
+
     found: set[int] = set()
+    entry: dict[int, Pointers] = {function.entry: {}}
+    before = function.forward(entry, lambda block, pointers: _followed(block, image, pointers, set()), meet)
     for pc, pointers in before.items():
         _followed(function.blocks[pc], image, pointers, found)
     return frozenset(found)

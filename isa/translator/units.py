@@ -6,10 +6,10 @@ only a shortcut that the running code verifies. So the search may be simple.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..definitions.decode import decode
 from ..definitions.instruction import Instruction
@@ -25,6 +25,7 @@ SWITCH_ROUNDS = 4
 FUNCTION_LIMIT = 20_000  # instructions: the time LLVM needs grows faster than a function
 IMAGE_LIMIT = 500_000
 RETURN_REGISTER = 1
+Fact = TypeVar("Fact")
 
 
 class Located(NamedTuple):
@@ -112,6 +113,28 @@ class Function:
         if block.pc in self.tables:
             return sorted(self.blocks.keys() & self.tables[block.pc].targets)
         return self.switch if block.kind == "indirect" else [pc for pc in block.successors() if pc in self.blocks]
+
+    def forward(
+        self,
+        before: dict[int, Fact],
+        after: Callable[[Block, Fact], Fact],
+        meet: Callable[[int, Fact | None, Fact], Fact],
+    ) -> dict[int, Fact]:
+        """What holds before every block that is reached from those of `before`; the same dictionary, completed.
+
+        `after` says what a block leaves; `meet` what holds before the block at a pc: what did so far (None: it was
+        not reached) and what is left on another way to it.
+        """
+        pending = list(before)
+        while pending:
+            block = self.blocks[pending.pop()]
+            left = after(block, before[block.pc])
+            for successor in self.successors(block):
+                merged = meet(successor, before.get(successor), left)
+                if successor not in before or merged != before[successor]:
+                    before[successor] = merged
+                    pending.append(successor)
+        return before
 
 
 class Text:
