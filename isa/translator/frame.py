@@ -231,10 +231,11 @@ class Frame:
         fuel = self._fuel()
         if block.pc in self.counted:
             fuel = self._opaque(fuel)
-        self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
-        short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT, back=needed)
+        self._set_fuel(fuel)
+        short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT)
         body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
         body.label(enough)
+        self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
 
     def _give_back(self, amount: int) -> None:
         """Fuel that was taken for a longer path than the one taken."""

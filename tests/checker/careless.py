@@ -80,7 +80,7 @@ def mutants() -> list[Mutant]:
         Mutant("the stack's end forgotten", FlatMemory, "private", " - (high - low)", ""),
         Mutant("the stack pointer believed behind calls", Ends, "_call",
                "self.stack is not None", "False"),
-        Mutant("registers believed behind calls", frame, "known_before", "if register not in written_by(block)", ""),
+        Mutant("registers believed behind calls", frame, "known_before", " and r not in lost", ""),
         Mutant("accesses taken for smaller ones", bounds, "access_of", "step.args[1].width // 8", "1"),
         Mutant("memory behind the wrong record", Layout, "displacement", "CONTEXT.itemsize", "8"),
         Mutant("constant addresses believed", FlatMemory, "_fixed", "self.layout.private(low, high)",
