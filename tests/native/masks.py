@@ -122,7 +122,7 @@ class Function:
                 for place in self.sums(pointer):
                     if not self.allows(place, size, store=bool(found)):
                         yield f"{self.name}: {line.strip()}: {sorted(place.terms)} + {place.constant}"
-            elif re.search(r"= (?:atomicrmw|cmpxchg) |@llvm\.mem", line):
+            elif re.search(r"= (?:atomicrmw|cmpxchg) |@llvm\.(?:mem|masked\.)", line):
                 yield f"{self.name}: {line.strip()}"
 
     def size_of(self, kind: str) -> int:
