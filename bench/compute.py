@@ -30,6 +30,7 @@ ENGINES: dict[str, Callable[[Compiler], Engine]] = {
     BASE: Native,
     "native-march": lambda compiler: Native(compiler, march=True),
     "denali-flat": Denali,
+    "denali-masked": lambda compiler: Denali(compiler, masked=True),
     "denali-paged": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=0"),
     "denali-scattered": lambda compiler: Denali(compiler, "_guest_paged.c", "-DSCATTERED=1"),
     "wasmtime": Wasmtime,

@@ -35,14 +35,14 @@ LONGEST = 30.0  # seconds for one call of a kernel
 class Denali:
     """Guests under the kernel."""
 
-    def __init__(self, compiler: Compiler, guest: str = "_guest.c", *flags: str) -> None:
-        """A kernel is called by `guest`, compiled with `flags`."""
+    def __init__(self, compiler: Compiler, guest: str = "_guest.c", *flags: str, masked: bool = False) -> None:
+        """A kernel is called by `guest`, compiled with `flags`; `masked`: see `Kernel`."""
         from denali.kernel.kernel import Kernel
 
         self.compiler = compiler.name
         self.guest, self.flags = guest, flags
         before = set(threading.enumerate())
-        self.kernel = Kernel()
+        self.kernel = Kernel(masked=masked)
         (self.loop,) = [t for t in threading.enumerate() if t not in before and t.name == "denali kernel"]
         self.other_ns = 0.0  # for one instruction of the other guest, once measured
         self.turn = FIRST_TURN

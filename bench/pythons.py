@@ -16,7 +16,7 @@ from denali.isa.image import Image
 
 # How much work: about 50 to 80 ms of numba's code on the machine this was written on.
 PYTHON = {"py_sieve": 60, "py_checksum": 80_000, "py_parse": 120_000, "py_table": 5_000_000}
-ENGINES = ("native", "denali-flat")  # that speak Python
+ENGINES = ("native", "denali-flat", "denali-masked")  # that speak Python
 
 
 def native(name: str, amount: int) -> Run:

@@ -81,6 +81,7 @@ class Kernel:
         packets: int = PACKETS,
         resident: int | None = None,
         swap: str | os.PathLike[str] | None = None,
+        masked: bool = False,
     ) -> None:
         """Reserve the tables and start the loop.
 
@@ -95,6 +96,7 @@ class Kernel:
             resident: bytes of this process's memory from which on idle guests are parked; None: only when there are no
                 frames for somebody.
             swap: a file to be made for the memory of parked guests when it is more than a quarter of that.
+            masked: guests' code makes no access out of bounds speculatively either, which takes them longer.
 
         Raises:
             Overdrawn: the host has not the address space for these sizes, or the gateway not the frames.
@@ -105,7 +107,9 @@ class Kernel:
             if not 1 <= size <= LARGEST[name]:
                 raise ValueError(f"{name} is {size}; it must be 1 to {LARGEST[name]}")
         self._own_engine = engine is None
-        self.engine = engine or Engine()
+        self.engine = engine or Engine(masked=masked)
+        if self.engine.masked != masked:
+            raise ValueError(f"masked is {masked}, but the engine was made with {self.engine.masked}")
         sizes = {"capacity": capacity + 1, "frames": frames, "packets": packets, "chunks": CHUNKS}
         self.tables = Tables(**sizes, virtual=clock == "virtual")
         self.tables.record["enter"] = self.engine.enter

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from denali.isa.runtime.engine import Engine, Space
+from denali.isa.runtime.speculation import forbid_store_bypass
 from denali.tlb.frames import Overdrawn
 
 from . import births, life, loop, reaper, verbs
@@ -44,6 +45,7 @@ class Runner:
         self.outside = Outside(tables, self.mailbox)
         self.warehouse = Warehouse(tables, self.mailbox, resident=resident, swap=swap)
         self._pipes: dict[int, Pipe] = {}
+        self._masked = engine.masked
         self._closing = False
         verbs.watch_alarm(tables.address)
         self._thread = threading.Thread(target=self._live, name="denali kernel", daemon=True)
@@ -140,6 +142,8 @@ class Runner:
 
     def _live(self) -> None:
         """Run guests until the kernel is closed."""
+        if self._masked and not forbid_store_bypass():
+            log.info("this host does not let a thread forbid speculative store bypass")
         try:
             while not self._closing:
                 self.tables.record["attention"] = 0

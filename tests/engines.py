@@ -4,7 +4,8 @@
 
 The engines are the reference interpreter ("reference"), the native interpreter ("interpreter") and native code with
 everything translated ahead of time ("translated"); each with flat memory or, as "reference-tiny", with one of
-`paging.MEMORIES`. Whatever the engine, the outcome is the guest's whole state.
+`paging.MEMORIES`. The native ones there are also as masked code ("masked", "masked.interpreter"). Whatever the engine,
+the outcome is the guest's whole state.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from denali.isa.virtual import Service
 ENGINES = ("reference", "interpreter", "translated")
 PAGED = tuple(f"{engine}-{memory}" for engine in ENGINES for memory in MEMORIES)  # with the virtual MMU on
 ALL = (*ENGINES, *PAGED)
+MASKED = tuple(
+    f"{engine}{memory}" for engine in ("masked.interpreter", "masked") for memory in ("", *(f"-{m}" for m in MEMORIES))
+)
 SP, TP = 2, 4
 
 
@@ -153,10 +157,10 @@ def guests(
         return
     callback = _callback(service, image, private_size)
     address = ctypes.cast(callback, ctypes.c_void_p).value
-    space = _engine().space(image, private_size, address)
+    space = _engine(masked=kind.startswith("masked")).space(image, private_size, address)
     translated = space.paged if mode else space.flat
     try:
-        if kind == "translated":
+        if kind in ("translated", "masked"):
             translated.translate()
             lacking = must_translate and (translated.table == space.flat.miss).all()
             assert not lacking, f"nothing of {image.name} was translated"
@@ -212,10 +216,10 @@ def _reference(image: Image, private_size: int, service: Serve, start: Start, fu
 
 
 @cache
-def _engine() -> Any:
+def _engine(*, masked: bool) -> Any:
     from denali.isa.runtime.engine import Engine
 
-    return Engine()
+    return Engine(masked=masked)
 
 
 ENTER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)
@@ -276,7 +280,7 @@ def _native(space: Any, image: Image, private_size: int, start: Start, fuel: int
     while going:
         context["fuel"] = min(fuel - retired, start.turn)
         context["limit"] = retired + context["fuel"]
-        ENTER(_engine().enter)(frames.ctypes.data + shift)
+        ENTER(space.engine.enter)(frames.ctypes.data + shift)
         status, retired = Status(int(context["status"])), int(context["limit"]) - int(context["fuel"])
         cause = Cause(int(context["cause"])) if status is Status.TRAP else None
         going = status is Status.FUEL and retired < fuel

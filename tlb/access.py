@@ -12,7 +12,7 @@ from typing import Any
 from . import entries, flat
 from .flat import REFUSED, REGISTERS_SIZE, context_at, registers_address, within
 from .frames import FRAME
-from .native import native
+from .native import kept, native, opaque
 from .rights import READ, WRITE
 
 
@@ -37,7 +37,9 @@ def _bound(context: int, address: int, count: int, right: int) -> int:
     page = address & ~(FRAME - 1)
     entry = entries.entry_for(context_at(context).tlb, page)
     if in_one_page(address, count) and entries.rights_of(entry, page) & right:
-        return address + entry.addend
+        tag = opaque(entry.write if right == WRITE else entry.read)
+        offset, limit = (address - tag) | -(tag & 1), kept(FRAME + 1 - count, FRAME + 1, 0)
+        return kept(offset, limit, entry.addend + tag)  # as `_placed`; the tag of no page is odd
     return REFUSED
 
 
@@ -55,7 +57,7 @@ def readable(context: int, space: Any, address: int, count: int) -> int:
     if context_at(context).tlb == 0 or _wired(context, space, address, count):
         return flat.readable(context, space, address, count)
     if within(address, count, space.ro_start, space.ro_end - space.ro_start):
-        return space.read_only + (address - space.ro_start)
+        return flat.readable(context, space, address, count)
     return _bound(context, address, count, READ)
 
 

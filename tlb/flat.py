@@ -15,7 +15,7 @@ from denali.isa.context import CONTEXT, SPACE
 from denali.isa.virtual import REGISTERS
 
 from .frames import FRAME
-from .native import carray, native, pointer_to, signed
+from .native import carray, kept, native, pointer_to, signed
 
 CONTEXT_SIZE = CONTEXT.itemsize
 REGISTERS_SIZE = REGISTERS.itemsize
@@ -67,10 +67,16 @@ def within(address: int, count: int, start: int, size: int) -> bool:
 
 
 @native
+def _placed(base: int, address: int, count: int, start: int, size: int) -> int:
+    """The host address of a buffer that is `within`, `base` that of `start`; `REFUSED` if it was only guessed so."""
+    return kept(address - start, kept(size - count + 1, size + 2, 0), base)
+
+
+@native
 def writable(context: int, space: Any, address: int, count: int) -> int:
     """Host address of `count` bytes of private memory, or `REFUSED`."""
     if within(address, count, space.private_start, space.private_size):
-        return context + CONTEXT_SIZE + (address - space.private_start)
+        return _placed(context + CONTEXT_SIZE, address, count, space.private_start, space.private_size)
     return REFUSED
 
 
@@ -78,7 +84,7 @@ def writable(context: int, space: Any, address: int, count: int) -> int:
 def readable(context: int, space: Any, address: int, count: int) -> int:
     """Host address of `count` bytes of private or read-only memory, or `REFUSED`."""
     if within(address, count, space.ro_start, space.ro_end - space.ro_start):
-        return space.read_only + (address - space.ro_start)
+        return _placed(space.read_only, address, count, space.ro_start, space.ro_end - space.ro_start)
     return writable(context, space, address, count)
 
 

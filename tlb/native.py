@@ -160,6 +160,29 @@ def call(typing_context, code, argument):
     return types.int64(types.int64, types.int64), emit
 
 
+def _assembly(text: str, places: str, count: int) -> Inline:
+    """A word that is assembly: of integers, and of a zero behind them."""
+
+    def say(typing_context, *given):
+        from llvmlite import ir
+        from numba.core import types
+
+        def emit(context, builder, signature, arguments):
+            word = ir.IntType(64)
+            kind = ir.FunctionType(word, [word] * (count + 1))
+            return builder.asm(kind, text, places, [*arguments, word(0)], False)
+
+        return types.int64(*[types.int64] * count), emit
+
+    return Inline(say)
+
+
+# kept(offset, limit, base): offset + base if offset < limit, unsigned, else 0; however a processor guesses the branches
+# before. opaque(value): the value, of which LLVM knows nothing. Both for masks, see isa/translator/emit.py.
+kept = _assembly("leaq ($3,$1), $0\\0Acmpq $2, $1\\0Acmovaeq $4, $0", "=&r,r,r,r,r,~{flags}", 3)
+opaque = _assembly("", "=r,0,r", 1)
+
+
 def _chosen(order: str) -> Inline:
     """The smaller or the larger of two integers."""
 

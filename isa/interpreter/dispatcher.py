@@ -39,12 +39,12 @@ class Unwound(enum.IntEnum):
     FINISH = 5  # less fuel is left than the next checkpoint needs: interpret to its end, unless frames gave back `MUCH`
 
 
-def dispatcher_text(declared: set[str]) -> list[str]:
+def dispatcher_text(declared: set[str], *, masked: bool = False) -> list[str]:
     """The functions `enter`, `denali_miss`, `denali_service` and `denali_heat`; adds the declarations they need."""
     writers = (_enter, _miss, _service, _heat)
     texts: list[str] = []
     for write in writers:
-        body = Body(declared=declared)
+        body = Body(declared=declared, masked=masked)
         head = write(body)
         texts.append("\n".join([head, *body.lines, "}"]))
     return texts
@@ -111,6 +111,7 @@ def _pick(body: Body, space: Value) -> None:
         load(body, mode_field(body, "%ctx", "table"), "ptr"),
         load(body, space_field(body, space, "miss"), "ptr"),
     )
+    offset = body.kept(offset, size)
     slot = body.value(f"getelementptr ptr, ptr {table}, i64 {body.value(f'lshr i64 {offset}, 1')}")
     body.line(f"%unit = load ptr, ptr {slot}")
     body.branch(body.value(f"icmp eq ptr %unit, {miss}"), "no_unit", "run_unit", likely=False)
@@ -225,7 +226,11 @@ def _heat(body: Body) -> str:
     body.label("entry")
     body.line(f"%space = load ptr, ptr {context_field(body, '%ctx', 'space')}")
     start = load(body, space_field(body, "%space", "text_start"))
-    index = body.value(f"lshr i64 {body.value(f'sub i64 %pc, {start}')}, 1")
+    offset = body.value(f"sub i64 %pc, {start}")
+    if body.masked:
+        size = body.value(f"sub i64 {load(body, space_field(body, '%space', 'text_end'))}, {start}")
+        offset = body.kept(offset, size)
+    index = body.value(f"lshr i64 {offset}, 1")
     slot = body.value(f"getelementptr i16, ptr {load(body, mode_field(body, '%ctx', 'heat'), 'ptr')}, i64 {index}")
     now = load(body, slot, "i16")
     body.branch(body.value(f"icmp ult i16 {now}, {HOT}"), "count", "done")

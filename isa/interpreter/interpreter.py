@@ -13,7 +13,7 @@ from denali.isa.context import CONTEXT, Status
 from denali.isa.definitions.instruction import Instruction
 from denali.isa.definitions.record import Cause, Step
 from denali.isa.interpreter.decoder import Decoder, block_name
-from denali.isa.interpreter.places import Places
+from denali.isa.interpreter.places import Places, place
 from denali.isa.translator.emit import Body, Emitter, Value, context_field, mode_field, space_field
 
 SIZES = (1, 2, 4, 8)
@@ -22,8 +22,8 @@ SIZES = (1, 2, 4, 8)
 class Interpreter:
     """Writes the function; while an instruction is emitted it is the emitter's `Machine` for it."""
 
-    def __init__(self) -> None:
-        self.body = Body()
+    def __init__(self, *, masked: bool = False) -> None:
+        self.body = Body(masked=masked)
         self.emitter = InterpreterEmitter(self)
         self.memory = Places(self)
         self.one: Instruction
@@ -224,7 +224,7 @@ class Interpreter:
         offset = body.value(f"sub i64 {self.pc()}, %text_start")
         body.branch(body.value(f"icmp ult i64 {offset}, %text_limit"), "in_text", "elsewhere", likely=True)
         body.label("in_text")
-        near = body.value(f"getelementptr i8, ptr %text, i64 {offset}")
+        near = place(body, "%text", offset, "%text_limit")
         first = body.value(f"zext i32 {body.value(f'load i32, ptr {near}, align 1')} to i64")
         body.line("br label %fetched")
         body.label("elsewhere")
@@ -301,6 +301,7 @@ class Interpreter:
         outside = body.name("no_entry")
         body.branch(asked, look, outside, likely=True)
         body.label(look)
+        offset = body.kept(offset, "%text_size")
         slot = body.value(f"getelementptr ptr, ptr %table, i64 {body.value(f'lshr i64 {offset}, 1')}")
         entry = body.value(f"load ptr, ptr {slot}")
         body.branch(body.value(f"icmp eq ptr {entry}, %miss"), otherwise, "leave", likely=True)

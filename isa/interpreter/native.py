@@ -10,12 +10,12 @@ from denali.isa.interpreter.rounding import helper_texts
 from denali.isa.translator.emit import module_text
 
 
-def runtime_text() -> str:
+def runtime_text(*, masked: bool = False) -> str:
     """LLVM IR of the runtime; exports enter, denali_miss, denali_service, denali_find and the rounding helpers."""
-    interpreter = Interpreter()
+    interpreter = Interpreter(masked=masked)
     functions = [interpreter.text(DEFINITIONS)]
     declared = interpreter.body.declared
-    functions += dispatcher_text(declared)
-    functions += paged_texts(declared)
+    functions += dispatcher_text(declared, masked=masked)
+    functions += paged_texts(declared, masked=masked)
     functions += helper_texts(declared)
-    return module_text(functions, declared)
+    return module_text(functions, declared, masked=masked)

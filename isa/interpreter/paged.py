@@ -49,11 +49,32 @@ def find(body: Body, context: Value, address: Value, span: Value | int, need: Ca
     return body.call(FIND, arguments, "memory(read)")
 
 
-def paged_texts(declared: set[str]) -> list[str]:
+def leads_to(body: Body, address: Value, offset: Value, limit: Value, base: Value) -> Value:
+    """In masked code: the addend by which an address leads to so far behind `base`, an integer, or to null."""
+    place = body.kept(offset, limit, body.value(f"inttoptr i64 {base} to ptr"))
+    return body.value(f"sub i64 {body.value(f'ptrtoint ptr {place} to i64')}, {address}")
+
+
+def found_at(body: Body, address: Value, addend: Value) -> Value:
+    """An addend that was found; in masked code one that leads to null if it was only guessed to be not `NOWHERE`."""
+    if not body.masked:
+        return addend
+    addend = body.opaque(addend)
+    limit = body.value(f"xor i64 {addend}, {NOWHERE}")
+    return leads_to(body, address, "0", limit, body.value(f"add i64 {address}, {addend}"))
+
+
+def in_page(body: Body, address: Value, tag: Value) -> Value:
+    """How far behind the page of a tag an address is; the tag of no page gives all ones."""
+    none = body.value(f"sub i64 0, {body.value(f'and i64 {tag}, 1')}")
+    return body.value(f"or i64 {body.value(f'sub i64 {address}, {tag}')}, {none}")
+
+
+def paged_texts(declared: set[str], *, masked: bool = False) -> list[str]:
     """The functions `denali_find`, `denali_gather` and `denali_scatter`; adds the declarations they need."""
     texts: list[str] = []
     for write in (_find, _gather, _scatter):
-        body = Body(declared=declared)
+        body = Body(declared=declared, masked=masked)
         head = write(body)
         texts.append("\n".join([head, *body.lines, "}"]))
     return texts
@@ -80,6 +101,9 @@ class _Finder:
         room = body.value(f"sub i64 {size}, {offset}")
         inside = body.value(f"icmp ult i64 {offset}, {size}")
         fits = body.value(f"and i1 {inside}, {body.value(f'icmp ule i64 %span, {room}')}")
+        if body.masked:
+            limit = body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {body.value(f'add i64 {size}, 1')}, i64 %span")
+            addend = leads_to(body, "%address", offset, limit, body.value(f"add i64 {addend}, {start}"))
         self.answer(addend, body.value(f"and i1 {fits}, {condition}"))
 
 
@@ -93,7 +117,12 @@ def _find(body: Body) -> str:
     page = body.value(f"and i64 {last}, -{PAGE}")
     tag = body.value(f"load i64, ptr {body.value(f'getelementptr i8, ptr {entry}, i64 %right')}")
     there = body.value(f"getelementptr i8, ptr {entry}, i64 {field_offset(ENTRY, 'addend')}")
-    finder.answer(body.value(f"load i64, ptr {there}"), body.value(f"icmp eq i64 {tag}, {page}"))
+    addend, same = body.value(f"load i64, ptr {there}"), body.value(f"icmp eq i64 {tag}, {page}")
+    if body.masked:
+        mine, limit = body.opaque(tag), body.value(f"sub i64 {PAGE + 1}, %span")
+        base = body.value(f"add i64 {addend}, {mine}")
+        addend = leads_to(body, "%address", in_page(body, "%address", mine), limit, base)
+    finder.answer(addend, same)
     _find_unbound(finder, tlb)
     body.line("br label %found")
     finder.answers.append((str(NOWHERE), body.block))
@@ -158,10 +187,24 @@ def _begin_copy(body: Body, need: Cause) -> Value:
     body.line("br label %byte")
     body.label("byte")
     body.line("%index = phi i64 [ 0, %copy ], [ %next, %byte ]")
+    if body.masked:
+        return _masked_byte(body, near, first)
     addend = body.value(f"select i1 {body.value(f'icmp ult i64 %index, {near}')}, i64 {first}, i64 %second")
     address = body.value(f"add i64 {body.value('add i64 %address, %index')}, {addend}")
     body.line("%own = getelementptr i8, ptr %buffer, i64 %index")
     return body.value(f"inttoptr i64 {address} to ptr")
+
+
+def _masked_byte(body: Body, near: Value, first: Value) -> Value:
+    """The host's byte, of one part or the other, and `%own`: both null where the loop's end was not foreseen."""
+    beyond, rest = body.value(f"sub i64 %index, {near}"), body.value(f"sub i64 %size, {near}")
+    places: list[Value] = []
+    for addend, index, limit, behind in ((first, "%index", near, "0"), ("%second", beyond, rest, near)):
+        begin = body.value(f"add i64 {body.value(f'add i64 %address, {behind}')}, {addend}")
+        found = body.kept(index, limit, body.value(f"inttoptr i64 {begin} to ptr"))
+        places.append(body.value(f"ptrtoint ptr {found} to i64"))
+    body.line(f"%own = getelementptr i8, ptr {body.kept('%index', '%size', '%buffer')}, i64 0")
+    return body.value(f"inttoptr i64 {body.value(f'or i64 {places[0]}, {places[1]}')} to ptr")
 
 
 def _find_part(body: Body, address: Value, size: Value, need: Cause) -> Value:
@@ -173,7 +216,7 @@ def _find_part(body: Body, address: Value, size: Value, need: Cause) -> Value:
     body.line(f"store i64 {address}, ptr {context_field(body, '%ctx', 'value')}")
     body.line("ret i1 false")
     body.label(f"found_{name}")
-    return addend
+    return found_at(body, address, addend)
 
 
 def _end_copy(body: Body) -> None:

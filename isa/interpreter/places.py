@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from denali.isa.definitions.record import Cause
-from denali.isa.interpreter.paged import GATHER, MISSES, NOWHERE, SCATTER, find
+from denali.isa.interpreter.paged import GATHER, MISSES, NOWHERE, SCATTER, find, found_at
 from denali.isa.translator.emit import Body, Value, context_field
 
 
@@ -22,6 +22,11 @@ class Traps(Protocol):
     def trap(self, cause: int, value: Value, when: Value | None) -> None:
         """Stop the guest at this instruction if `when`."""
         ...
+
+
+def place(body: Body, base: Value, offset: Value, limit: Value) -> Value:
+    """The ptr at an offset in a region, which has been found below the limit."""
+    return body.kept(offset, limit, base) if body.masked else body.value(f"getelementptr i8, ptr {base}, i64 {offset}")
 
 
 class Places:
@@ -79,16 +84,16 @@ class Places:
         inside = body.value(f"icmp ult i64 {offset}, %private_limit.{size}")
         if cause != Cause.LOAD:
             self.machine.trap(cause, address, body.value(f"xor i1 {inside}, true"))
-            return body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
+            return place(body, "%memory", offset, f"%private_limit.{size}")
         private, other, done = body.name("private"), body.name("read_only"), body.name("loaded")
         body.branch(inside, private, other, likely=True)
         body.label(private)
-        first = body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
+        first = place(body, "%memory", offset, f"%private_limit.{size}")
         body.line(f"br label %{done}")
         body.label(other)
         distance = body.value(f"sub i64 {address}, %ro_start")
         self.machine.trap(cause, address, body.value(f"icmp uge i64 {distance}, %ro_limit.{size}"))
-        second, other = body.value(f"getelementptr i8, ptr %read_only, i64 {distance}"), body.block
+        second, other = place(body, "%read_only", distance, f"%ro_limit.{size}"), body.block
         body.line(f"br label %{done}")
         body.label(done)
         return body.value(f"phi ptr [ {first}, %{private} ], [ {second}, %{other} ]")
@@ -103,8 +108,7 @@ class Places:
         text = body.value(f"icmp ult i64 {distance}, {limit}")
         outside = body.value(f"xor i1 {body.value(f'or i1 {private}, {text}')}, true")
         self.machine.trap(Cause.FETCH, address, outside)
-        near = body.value(f"getelementptr i8, ptr %memory, i64 {offset}")
-        far = body.value(f"getelementptr i8, ptr %text, i64 {distance}")
+        near, far = place(body, "%memory", offset, "%private_limit.2"), place(body, "%text", distance, limit)
         return body.value(f"select i1 {private}, ptr {near}, ptr {far}")
 
     # --- paged ---
@@ -113,8 +117,8 @@ class Places:
         """The host ptr of bytes in one page, and whether there are any."""
         body = self.body
         addend = find(body, "%ctx", address, size, need)
-        place = body.value(f"inttoptr i64 {body.value(f'add i64 {address}, {addend}')} to ptr")
-        return place, body.value(f"icmp ne i64 {addend}, {NOWHERE}")
+        found = body.value(f"inttoptr i64 {body.value(f'add i64 {address}, {found_at(body, address, addend)}')} to ptr")
+        return found, body.value(f"icmp ne i64 {addend}, {NOWHERE}")
 
     def _load(self, address: Value, size: int) -> Value:
         """The bytes themselves, or what `denali_gather` brought together."""

@@ -26,7 +26,9 @@ KEEP = 0.75  # of the limit, after a cleaning
 SLACK = 16  # a process looks at the size of the whole again after it has written this part of the limit
 FRESH = 3600  # seconds within which a use is not noted again
 # Of isa/: what no native code is made with; a test holds that the workers do not import it.
-UNCONCERNED = frozenset({"tools", "runtime/cache.py", "runtime/engine.py", "runtime/loader.py"})
+UNCONCERNED = frozenset(
+    {"tools", "runtime/cache.py", "runtime/engine.py", "runtime/loader.py", "runtime/speculation.py"}
+)
 
 
 def key(*parts: str | bytes | int) -> str:

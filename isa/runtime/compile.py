@@ -26,9 +26,9 @@ def serve(request: Request) -> Answer:
         Exception: whatever goes wrong; the worker sends its text back.
     """
     if request.kind == "runtime":
-        return Answer(compile_object(runtime_text(), level=2), [])
+        return Answer(compile_object(runtime_text(masked=request.masked), level=2), [])
     assert request.image is not None
-    translation = translation_of(request.image, request.private_size, request.mode)
+    translation = translation_of(request.image, request.private_size, request.mode, masked=request.masked)
     if request.kind == "plan":
         return Answer(b"", batches(request.image, translation.entries()))
     text, entries = translation.module(request.entries)
@@ -37,16 +37,16 @@ def serve(request: Request) -> Answer:
     return Answer(compile_object(text, request.level), [entries])
 
 
-def translation_of(image: Image, private_size: int, mode: Mode) -> Translation:
+def translation_of(image: Image, private_size: int, mode: Mode, *, masked: bool) -> Translation:
     """The analysed image; that of the last request again when it is the same."""
     global _last
-    name = (image.digest, private_size, mode)
+    name = (image.digest, private_size, mode, masked)
     if _last is None or _last[0] != name:
-        _last = (name, Translation(image, private_size, mode))
+        _last = (name, Translation(image, private_size, mode, masked=masked))
     return _last[1]
 
 
-_last: tuple[tuple[str, int, Mode], Translation] | None = None
+_last: tuple[tuple[str, int, Mode, bool], Translation] | None = None
 
 
 def batches(image: Image, entries: list[int]) -> list[list[int]]:
@@ -70,6 +70,7 @@ def _begin() -> None:
     """Set LLVM up for this host. Where a jump leads is aligned, as processors guess computed jumps better then."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()  # of what a masked body says in assembly
     llvm.set_option("", f"-align-all-nofallthru-blocks={ALIGNED}")
 
 
@@ -103,19 +104,19 @@ def compile_object(text: str, level: int = LEVEL) -> bytes:
     return host_machine.emit_object(module)
 
 
-def inspect_llvm(image: Image, private_size: int, function: str | None = None) -> str:
+def inspect_llvm(image: Image, private_size: int, function: str | None = None, *, masked: bool = False) -> str:
     """The optimised LLVM IR of an image's translation, or of one function's (all when None)."""
-    return str(optimise(_text_for(image, private_size, function))[0])
+    return str(optimise(_text_for(image, private_size, function, masked))[0])
 
 
-def inspect_asm(image: Image, private_size: int, function: str | None = None) -> str:
+def inspect_asm(image: Image, private_size: int, function: str | None = None, *, masked: bool = False) -> str:
     """The host's assembly of an image's translation, or of one function's (all when None)."""
-    module, host_machine = optimise(_text_for(image, private_size, function))
+    module, host_machine = optimise(_text_for(image, private_size, function, masked))
     return host_machine.emit_assembly(module)
 
 
-def _text_for(image: Image, private_size: int, function: str | None) -> str:
-    translation = Translation(image, private_size)
+def _text_for(image: Image, private_size: int, function: str | None, masked: bool) -> str:
+    translation = Translation(image, private_size, masked=masked)
     entries = translation.entries()
     if function is not None:
         start = next((symbol.start for symbol in image.functions if symbol.name == function), None)

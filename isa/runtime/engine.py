@@ -32,8 +32,15 @@ RING = 256
 class Engine:
     """The native runtime of this process, and the workers that translate."""
 
-    def __init__(self, cache: caching.Cache | None = None, workers: Workers | None = None) -> None:
+    def __init__(
+        self, cache: caching.Cache | None = None, workers: Workers | None = None, *, masked: bool = False
+    ) -> None:
         """Load the runtime, building it first where the cache has none.
+
+        Args:
+            cache: where native code is kept; None: the user's.
+            workers: who translates; None: some of its own.
+            masked: native code makes no access out of bounds speculatively either.
 
         Raises:
             Failed: it could not be built.
@@ -41,8 +48,9 @@ class Engine:
         """
         self.cache = cache or caching.Cache()
         self.workers = workers or Workers()
+        self.masked = masked
         self.spaces: list[Space] = []
-        self.runtime_name = caching.key("runtime", caching.code_version())
+        self.runtime_name = _runtime_name(masked)
         self.runtime = self._runtime()
         self.enter = self.runtime.symbols["enter"]
 
@@ -81,27 +89,31 @@ class Engine:
                 return load(found, library())
             except Unloadable as reason:
                 log.warning("ignored the cached runtime: %s", reason)
-        return load(_build_runtime(self.cache, self.runtime_name, self.workers), library())
+        return load(_build_runtime(self.cache, self.runtime_name, self.workers, self.masked), library())
 
 
-def prepare_runtime(building: Callable[[], object] = lambda: None) -> None:
+def prepare_runtime(building: Callable[[], object] = lambda: None, *, masked: bool = False) -> None:
     """Have the native runtime on disk, so that an `Engine` starts at once; `building` is called when it has to be made.
 
     Raises:
         Failed: it could not be built.
     """
-    cache, name = caching.Cache(), caching.key("runtime", caching.code_version())
+    cache, name = caching.Cache(), _runtime_name(masked)
     if cache.get("native", name) is None:
         building()
         workers = Workers(1)
         try:
-            _build_runtime(cache, name, workers)
+            _build_runtime(cache, name, workers, masked)
         finally:
             workers.close()
 
 
-def _build_runtime(cache: caching.Cache, name: str, workers: Workers) -> bytes:
-    code = workers.submit(Request("runtime")).result().code
+def _runtime_name(masked: bool) -> str:
+    return caching.key("runtime", caching.code_version(), "masked" if masked else "")
+
+
+def _build_runtime(cache: caching.Cache, name: str, workers: Workers, masked: bool) -> bytes:
+    code = workers.submit(Request("runtime", masked=masked)).result().code
     cache.put("native", name, code)
     return code
 
@@ -113,8 +125,8 @@ class Space:
         """See `Engine.space`."""
         _check(image, private_size)
         self.engine, self.image, self.private_size = engine, image, private_size
-        self._read_only = np.frombuffer(image.read_only or b"\0", np.uint8)
-        means = Means(engine.cache, engine.workers, engine.runtime)
+        self._read_only = np.frombuffer(image.read_only or bytes(8), np.uint8)
+        means = Means(engine.cache, engine.workers, engine.runtime, engine.masked)
         self.flat, self.paged = (Translated(means, image, private_size, mode) for mode in (Mode.FLAT, Mode.PAGED))
         self.ring = np.zeros(RING, np.uint64)
         self.record = np.zeros(1, SPACE)

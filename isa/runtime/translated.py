@@ -47,6 +47,7 @@ class Means:
     cache: caching.Cache
     workers: Workers
     runtime: Code
+    masked: bool
 
 
 class Translated:
@@ -87,7 +88,7 @@ class Translated:
         if found is not None:
             self._begin(json.loads(found), quick=not wait)
         elif not self._given_up("plan"):
-            self._planning = self.means.workers.submit(Request("plan", self.image, self.private_size, mode=self.mode))
+            self._planning = self.means.workers.submit(self._request("plan"))
         while wait and self.translating:
             self._report(progress)
             self._step()
@@ -166,15 +167,18 @@ class Translated:
 
     def _name(self, what: str, *entries: str | int) -> str:
         of = " ".join(map(str, entries))
-        return caching.key(caching.code_version(), self.image.digest, self.private_size, self.mode, what, of)
+        kind = f"{self.mode} masked" if self.means.masked else self.mode
+        return caching.key(caching.code_version(), self.image.digest, self.private_size, kind, what, of)
 
     def _remembered(self) -> list[list[int]]:
         found = self.means.cache.get("hot", self._name("hot"))
         return [] if found is None else json.loads(found)
 
     def _submit(self, batch: Sequence[int], level: int = LEVEL) -> Future[Answer]:
-        request = Request("translate", self.image, self.private_size, tuple(batch), self.mode, level)
-        return self.means.workers.submit(request)
+        return self.means.workers.submit(self._request("translate", tuple(batch), level))
+
+    def _request(self, kind: str, batch: tuple[int, ...] = (), level: int = LEVEL) -> Request:
+        return Request(kind, self.image, self.private_size, batch, self.mode, level, self.means.masked)
 
     def _given_up(self, *what: str | int) -> bool:
         """Whether an earlier attempt has shown that it cannot be translated."""

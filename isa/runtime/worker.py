@@ -56,6 +56,7 @@ class Request:
     entries: tuple[int, ...] = ()
     mode: Mode = Mode.FLAT
     level: int = LEVEL
+    masked: bool = False  # of a translation or the runtime: no access out of bounds is made speculatively either
 
 
 @dataclass(frozen=True, slots=True)

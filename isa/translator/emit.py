@@ -42,6 +42,7 @@ class Body:
     block: str = "entry"
     postpones_nans: bool = False  # results of arithmetic on doubles: the machine makes NaNs canonical later
     plain_floats: bool = False  # arithmetic may be vectorised: `%seen` keeps all of it alive for its flags
+    masked: bool = False  # no access out of bounds is made even where the processor guesses that its check passes
 
     def name(self, hint: str = "t") -> str:
         """A name not used in this function before."""
@@ -71,6 +72,27 @@ class Body:
             self.line(text)
             return ""
         return self.value(text)
+
+    def kept(self, offset: Value, limit: Value | int, base: Value = "", displacement: int = 0) -> Value:
+        """`offset`, or the ptr so far behind `base` + `displacement`; if masked, zero unless `offset` < `limit`.
+
+        What is behind a branch that the processor has guessed has to wait for this comparison. It is said in assembly,
+        as LLVM would trust the branch, and by one value alone, as LLVM may take another that a branch says is equal.
+        """
+        if not self.masked:
+            return offset
+        place = "e" if str(limit).isdecimal() and int(limit) < 1 << 31 else "r"
+        kind, moved, first = "i64", "", f"=r,0,{place},r"
+        if base:
+            kind, moved, first = "ptr", f"leaq {displacement}($2,$1), $0\\0A", f"=&r,r,r,{place},r"
+        asm = 'asm "{}cmpq ${}, ${}\\0Acmovaeq ${}, $0", "{},~{{flags}}"'
+        asm = asm.format(moved, *((3, 1, 4) if base else (2, 0, 3)), first)
+        given = f"i64 {offset}, " + (f"ptr {base}, " if base else "")
+        return self.value(f"call {kind} {asm}({given}i64 {limit}, i64 0) memory(none) nounwind")
+
+    def opaque(self, value: Value, effect: str = "") -> Value:
+        """The same value, of which LLVM knows nothing."""
+        return self.value(f'call i64 asm {effect} "", "=r,0"(i64 {value})')
 
     def branch(self, condition: Value, yes: str, no: str, *, likely: bool | None = None) -> None:
         """End the block with a two-way branch; `likely` says which way is expected."""
@@ -346,11 +368,15 @@ DECLARED = re.compile(r"(@[\w.]+)\(")
 DEFINED = re.compile(r"^define .*?(@[\w.]+)\(", re.MULTILINE)
 
 
-def module_text(functions: Sequence[str], declared: set[str]) -> str:
-    """A module: the functions' text, the declarations they need and the small functions that these stand for."""
+def module_text(functions: Sequence[str], declared: set[str], *, masked: bool = False) -> str:
+    """A module: the functions' text, the declarations they need and the small functions that these stand for.
+
+    A masked one has no tables of jumps or results: a guess would lead to what lies behind them.
+    """
     defined = set(DEFINED.findall("\n".join(functions)))
     support = [SUPPORT[name] for name in sorted(declared & SUPPORT.keys())]
     needed = declared - SUPPORT.keys() | (SUPPORT_NEEDS if support else frozenset[str]())
     missing = [name for name in sorted(needed) if DECLARED.findall(name)[0] not in defined]
     declarations = [f"declare {name}" for name in missing]
-    return "\n".join([*support, *declarations, *functions, ATTRIBUTES, METADATA])
+    attributes = ATTRIBUTES.replace(" }", ' "no-jump-tables"="true" }') if masked else ATTRIBUTES
+    return "\n".join([*support, *declarations, *functions, attributes, METADATA])

@@ -97,13 +97,14 @@ class Ends(Strides):
         if pc in self.layout.known:
             return f"@pc_{pc:x}"
         body, image = self.body, self.layout.image
-        offset = body.value(f"sub i64 {target}, {image.text_start}")
-        inside = body.value(f"icmp ult i64 {offset}, {image.text_end - image.text_start & -2}")
+        offset, size = body.value(f"sub i64 {target}, {image.text_start}"), image.text_end - image.text_start & -2
+        inside = body.value(f"icmp ult i64 {offset}, {size}")
         go_on = body.name("inside")
         body.branch(inside, go_on, self._exit(target, dirty), likely=True)
         body.label(go_on)
         body.line(f"store i64 {target}, ptr %ctx_pc{CONTEXT_TAG}")
         table = body.value(f"inttoptr i64 {self.space(self.layout.table)} to ptr")
+        offset = body.kept(offset, size)
         slot = body.value(f"getelementptr i8, ptr {table}, i64 {body.value(f'shl i64 {offset}, 2')}")
         return body.value(f"load ptr, ptr {slot}")
 

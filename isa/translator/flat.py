@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ..context import CONTEXT
 from ..definitions.record import Cause
 from .bounds import Access, Group
 from .emit import Body, Value
@@ -14,6 +15,9 @@ from .values import signed
 
 if TYPE_CHECKING:
     from .accesses import Realisation
+
+
+OF_STACK = 0, 0  # the key of the stack's group, which has no first access
 
 
 class Home(NamedTuple):
@@ -59,7 +63,9 @@ class FlatMemory:
 
     def __init__(self, unit: Writer) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
-        self.deltas: dict[tuple[int, int], Value] = {}  # by group: the distance of the region that its check found
+        # By group what an access is at: the distance of the region that its check found plus the guest's address; of
+        # masked code the host address of its lowest byte, null if the check was only guessed, plus the distance to it.
+        self.deltas: dict[tuple[int, int], Value] = {}
 
     def prologue(self) -> None:
         """The distance of private memory, in one register wherever a check chooses between regions."""
@@ -74,14 +80,16 @@ class FlatMemory:
         access, group = self.unit.planned()
         if access.address.base is None:
             return self._fixed(access)
+        key, low = (group.block, group.first), group.low
         if access.address.base == STACK and self.unit.stack is not None:
-            return self._place(address)
-        if (group.block, group.first) == (self.unit.block.pc, access.pc):
+            key, low = OF_STACK, self.unit.stack[0]
+        elif key == (self.unit.block.pc, access.pc):
             self._check(address, access, group)
-        delta = self.deltas.get((group.block, group.first))
-        if delta is not None:
-            return self.body.value(f"getelementptr i8, ptr {delta}, i64 {address}")
-        return self._place(address)
+        delta = self.deltas.get(key)
+        if delta is None:
+            return self._place(address)
+        distance = signed(access.address.distance) - low if self.body.masked else address
+        return self.body.value(f"getelementptr i8, ptr {delta}, i64 {distance}")
 
     def _shared(self, address: Value) -> Value:
         start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
@@ -93,7 +101,9 @@ class FlatMemory:
         return self.body.value(f"getelementptr i8, ptr %ctx, i64 {distance}")
 
     def private(self, address: Value, low: int, high: int) -> Value:
-        """Whether [address + low, address + high) lies in private memory."""
+        """Whether [address + low, address + high) lies in private memory; then it is the stack's group."""
+        if self.body.masked:
+            self.deltas[OF_STACK] = self._masked(address, low, high - low)
         offset = low - self.layout.image.private_start
         return self._within(address, offset, self.layout.private_size - (high - low))
 
@@ -110,19 +120,19 @@ class FlatMemory:
             return body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
         go_on, other, also, loaded = (body.name(name) for name in ("private", "other", "shared", "loaded"))
         private, shared = self._fits(address, access, group), self._fits_shared(address, access, group)
-        first, second, places = private, shared, (self._place, self._shared)
+        first, second, sides = private, shared, (False, True)
         if access.pc in self.layout.shared:
-            first, second, places = shared, private, (self._shared, self._place)
+            first, second, sides = shared, private, (True, False)
         body.branch(first, go_on, other, likely=True)
         body.label(other)
         body.branch(second, also, self.unit.exit_here())
         body.label(also)
-        rare = body.value(f"load {kind}, ptr {places[1](address)}, align 1")
+        rare = body.value(f"load {kind}, ptr {self._side(address, group, shared=sides[1])}, align 1")
         bank = "x" if kind == "double" else "r"  # LLVM would make one load of the two, from a place to be chosen
         rare = body.value(f'call {kind} asm "", "={bank},0"({kind} {rare})')
         body.line(f"br label %{loaded}")
         body.label(go_on)
-        usual = body.value(f"load {kind}, ptr {places[0](address)}, align 1")
+        usual = body.value(f"load {kind}, ptr {self._side(address, group, shared=sides[0])}, align 1")
         body.line(f"br label %{loaded}")
         body.label(loaded)
         return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {rare}, %{also} ]")
@@ -146,24 +156,46 @@ class FlatMemory:
     def _check(self, address: Value, access: Access, group: Group) -> None:
         """The check of a group, in private memory; loads may also all lie in the read-only bytes."""
         body, go_on, exits = self.body, self.body.name("checked"), self.unit.exit_here()
-        private = self._fits(address, access, group)
+        private, low = self._fits(address, access, group), group.low - signed(access.address.distance)
+        key = group.block, group.first
         if group.private:
             body.branch(private, go_on, exits, likely=True)
             body.label(go_on)
+            if body.masked:
+                self.deltas[key] = self._masked(address, low, group.span)
             return
-        mine = "%own"
-        theirs = self._shared("0")
-        first, second = (private, mine), (self._fits_shared(address, access, group), theirs)
+        mine, theirs = "%own", "" if body.masked else self._shared("0")
+        first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
         if access.pc in self.layout.shared:
             first, second = second, first
         here, other, also = body.block, body.name("other"), body.name("also")
+        usual = self._masked(address, low, group.span, shared=first[2]) if body.masked else first[1]
         body.branch(first[0], go_on, other, likely=True)
         body.label(other)
         body.branch(second[0], also, exits)
         body.label(also)
+        rare = self._masked(address, low, group.span, shared=second[2]) if body.masked else second[1]
         body.line(f"br label %{go_on}")
         body.label(go_on)
-        self.deltas[group.block, group.first] = body.value(f"phi ptr [ {first[1]}, %{here} ], [ {second[1]}, %{also} ]")
+        self.deltas[key] = body.value(f"phi ptr [ {usual}, %{here} ], [ {rare}, %{also} ]")
+
+    def _side(self, address: Value, group: Group, *, shared: bool) -> Value:
+        """The host address, in one of the regions, of an access that is alone and fits there."""
+        if self.body.masked:
+            return self._masked(address, 0, group.span, shared=shared)
+        return self._shared(address) if shared else self._place(address)
+
+    def _masked(self, address: Value, low: int, span: int, *, shared: bool = False) -> Value:
+        """The host address of the first of `span` bytes from `address + low` on, null unless all lie in a region."""
+        image = self.layout.image
+        start, size = (
+            (image.ro_start, len(image.read_only)) if shared else (image.private_start, self.layout.private_size)
+        )
+        base, behind = "%ctx", CONTEXT.itemsize
+        if shared:
+            base, behind = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr"), 0
+        offset = self.body.value(f"add i64 {address}, {low - start}")
+        return self.body.kept(offset, max(size - span + 1, 0), base, behind)
 
     def _fits(self, address: Value, access: Access, group: Group) -> Value:
         """Whether a group lies in private memory."""

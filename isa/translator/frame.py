@@ -40,6 +40,7 @@ class Layout:
     calls: Calls
     mode: Mode = Mode.FLAT
     shared: frozenset[int] = frozenset()  # pcs of loads that look in the read-only bytes first
+    masked: bool = False  # see `Body`
 
     @property
     def table(self) -> str:
@@ -89,7 +90,7 @@ class Frame:
     def __init__(self, layout: Layout, function: Function, entry: int, assumed: dict[int, Known] | None = None) -> None:
         """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
         self.layout, self.function, self.entry = layout, function, entry
-        self.body = TaggedBody()
+        self.body = TaggedBody(masked=layout.masked)
         self.blocks = reachable(function, entry)
         own = effects_of(located for block in self.blocks for located in block.code)
         large = sum(len(block.code) for block in self.blocks) > LARGE
@@ -230,7 +231,7 @@ class Frame:
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
         if block.pc in self.counted:
-            fuel = self._opaque(fuel)
+            fuel = body.opaque(fuel)  # LLVM would work out how many turns of a loop it allows
         self._set_fuel(fuel)
         short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT)
         body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
@@ -250,10 +251,6 @@ class Frame:
         fuel = self.body.value("load i64, ptr %fuel")
         return self.body.value(f"add i64 {fuel}, {back}") if back else fuel
 
-    def _opaque(self, value: Value, effect: str = "") -> Value:
-        """The same value, of which LLVM knows nothing: it would work out how many turns of a loop the fuel allows."""
-        return self.body.value(f'call i64 asm {effect} "", "=r,0"(i64 {value})')
-
     def _exit(self, pc: int | Value, dirty: frozenset[int], code: int = INTERPRET, back: int = 0) -> str:
         """The label of a cold block that unwinds with this pc."""
         body, hot = self.body, self.body.lines
@@ -268,7 +265,7 @@ class Frame:
             value = pending.get(register) or self.registers.get(register)
             self._put_away(register, value)
         if back:  # LLVM shall not know that it may be what the fuel was before: it would keep that at hand
-            self._set_fuel(body.value(f"add i64 {self._opaque(self._fuel(), 'sideeffect')}, {back}"))
+            self._set_fuel(body.value(f"add i64 {body.opaque(self._fuel(), 'sideeffect')}, {back}"))
         body.line(BARRIER)
         body.line(f"store i64 {pc}, ptr %exit_pc")
         body.line(f"store i64 {code}, ptr %exit_code")

@@ -23,7 +23,7 @@ from __future__ import annotations
 from ..context import CONTEXT, ENTRY, HOME_SLACK, TLB
 from ..definitions.record import Cause
 from ..image import PAGE
-from ..interpreter.paged import ENTRY_BITS, NOWHERE, PAGE_BITS, find, right_offset
+from ..interpreter.paged import ENTRY_BITS, NOWHERE, PAGE_BITS, find, in_page, right_offset
 from .bounds import Access, Group
 from .emit import Value, field_offset
 from .flat import Home, Writer
@@ -41,12 +41,13 @@ class PagedMemory:
     def __init__(self, unit: Writer) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
         self.deltas: dict[int, Value] = {}
+        self.homes: dict[int, Value] = {}
         self.at_home = True  # groups are tried there first
 
     def _elsewhere(self) -> PagedMemory:
         """For the rest of a block where a group is not at home: what is known of the groups before it stays."""
         other = PagedMemory(self.unit)
-        other.deltas, other.at_home = dict(self.deltas), False
+        other.deltas, other.homes, other.at_home = dict(self.deltas), dict(self.homes), False
         return other
 
     def prologue(self) -> None:
@@ -54,7 +55,9 @@ class PagedMemory:
 
     def begin(self) -> None:
         """Begin a block."""
-        self.deltas = {}  # by group: the addend as a ptr, or `NONE`; nothing where it is at home
+        # By group the addend as a ptr, or `NONE`; nothing where it is at home. In masked code not the addend but the
+        # host address of the group's lowest byte, null if that was only guessed; where it is at home, in `homes`.
+        self.deltas, self.homes = {}, {}
         self.at_home = True
 
     def private(self, address: Value, low: int, high: int) -> Value:
@@ -65,6 +68,8 @@ class PagedMemory:
         """Memory at its own place, or the window."""
         body, names = self.body, ("start", "size", "addend")
         start, room = self._context("home_start"), self._context("home_room")
+        if body.masked:  # a choice is as good as a branch
+            return Home(start, room, self._at(self._own_place(), address))
         near = body.value(f"icmp ult i64 {body.value(f'sub i64 {address}, {start}')}, {room}")
         far = [self._field(f"window_{name}", "ptr" if name == "addend" else "i64") for name in names]
         pairs = zip(("i64", "i64", "ptr"), (start, room, self._own_place()), far, strict=True)
@@ -86,10 +91,10 @@ class PagedMemory:
             return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
         body, loaded = self.body, self.body.name("loaded")
         away = self._if_home(address, group)
-        usual, home = body.value(f"load {kind}, ptr {self._near(address)}, align 1"), body.block
+        usual, home = body.value(f"load {kind}, ptr {self._at_home(address, access, group)}, align 1"), body.block
         body.line(f"br label %{loaded}")
         body.label(away)
-        place = self._at(self._look_up(address, access, group), address)
+        place = self._access(self._look_up(address, access, group), address, access, group)
         other, away = body.value(f"load {kind}, ptr {place}, align 1"), body.block
         body.line(f"br label %{loaded}")
         body.label(loaded)
@@ -103,10 +108,10 @@ class PagedMemory:
             return
         body, stored = self.body, self.body.name("stored")
         away = self._if_home(address, group)
-        body.line(f"store i{width} {value}, ptr {self._near(address)}, align 1")
+        body.line(f"store i{width} {value}, ptr {self._at_home(address, access, group)}, align 1")
         body.line(f"br label %{stored}")
         body.label(away)
-        place = self._at(self._look_up(address, access, group), address)
+        place = self._access(self._look_up(address, access, group), address, access, group)
         body.line(f"store i{width} {value}, ptr {place}, align 1")
         body.line(f"br label %{stored}")
         body.label(stored)
@@ -119,9 +124,20 @@ class PagedMemory:
         if group.first == access.pc and not self._stays_home(address, access, group):
             self.deltas[group.first] = self._look_up(address, access, group, home=True)
         if group.first not in self.deltas:
-            return self._near(address)
+            return self._at_home(address, access, group)
         delta = self.deltas[group.first]
-        return self._at(delta if group.count == 1 else self._own(delta, address, access), address)
+        delta = delta if group.count == 1 else self._own(delta, address, access, group)
+        return self._access(delta, address, access, group)
+
+    def _access(self, delta: Value, address: Value, access: Access, group: Group) -> Value:
+        """The host address of an access by what its group keeps."""
+        return self._at(delta, str(signed(access.address.distance) - group.low) if self.body.masked else address)
+
+    def _at_home(self, address: Value, access: Access, group: Group) -> Value:
+        """The host address of an access in a group that is at home."""
+        if not self.body.masked:
+            return self._near(address)
+        return self._access(self.homes[group.first], address, access, group)
 
     def _stays_home(self, address: Value, access: Access, group: Group) -> bool:
         """Whether a group is at home in what is written now, because where it is not something else is written."""
@@ -132,13 +148,23 @@ class PagedMemory:
         low = self._moved(address, group.low - signed(access.address.distance))
         self.body.branch(self._is_home(low, group), near, again, likely=True)
         self.body.label(near)
+        self._keep_home(low, group)
         return True
+
+    def _keep_home(self, low: Value, group: Group) -> None:
+        if self.body.masked:
+            self.homes[group.first] = self._masked_home(low, group)
+
+    def _masked_home(self, low: Value, group: Group) -> Value:
+        base = self._at(self._own_place(), self._context("home_start"))
+        return self.body.kept(*self._in_home(low, group), base)
 
     def _if_home(self, address: Value, group: Group) -> str:
         """Begin a block for an access alone that is at home; the label of what to do where it is not."""
         near, away = self.body.name("home"), self.body.name("away")
         self.body.branch(self._is_home(address, group), near, away, likely=True)
         self.body.label(near)
+        self._keep_home(address, group)
         return away
 
     def _near(self, address: Value) -> Value:
@@ -156,38 +182,46 @@ class PagedMemory:
             return self._at(start, str(low - self.layout.image.ro_start))
         ends = {"low": signed(low), "high": signed(low) + access.size}
         alone = Group(access.pc, self.unit.block.pc, **ends, private=access.writes, count=1, writes=access.writes)
-        return self._at(self._look_up(str(low), access, alone, home=True), str(low))
+        return self._access(self._look_up(str(low), access, alone, home=True), str(low), access, alone)
 
-    def _own(self, delta: Value, address: Value, access: Access) -> Value:
-        """The addend of one access, where its group has none."""
+    def _own(self, delta: Value, address: Value, access: Access, group: Group) -> Value:
+        """What is kept for one access, where its group has nothing."""
         body = self.body
         apart, here, go_on = body.name("apart"), body.block, body.name("placed")
         body.branch(body.value(f"icmp eq ptr {delta}, {NONE}"), apart, go_on, likely=False)
         body.label(apart)
-        own, origin = self._find(address, access)
+        own, origin = self._find(address, access, group)
         body.line(f"br label %{go_on}")
         body.label(go_on)
         return body.value(f"phi ptr [ {delta}, %{here} ], [ {own}, %{origin} ]")
 
-    def _find(self, address: Value, access: Access) -> tuple[Value, str]:
-        """Call `denali_find` for one access, leave if it knows nothing; the addend, and the block it is in."""
+    def _find(self, address: Value, access: Access, group: Group) -> tuple[Value, str]:
+        """Call `denali_find` for one access, leave if it knows nothing; what is kept, and the block it is in."""
         body, found = self.body, self.body.name("found")
+        address = body.opaque(address) if body.masked else address
         addend = find(body, "%ctx", address, access.size, Cause.MISS_WRITE if access.writes else Cause.MISS_READ)
         body.branch(body.value(f"icmp eq i64 {addend}, {NOWHERE}"), self.unit.exit_here(), found, likely=False)
         body.label(found)
-        return body.value(f"inttoptr i64 {addend} to ptr"), found
+        if body.masked:
+            addend = body.opaque(addend)
+        delta = body.value(f"inttoptr i64 {addend} to ptr")
+        if body.masked:
+            low = self._moved(address, group.low - signed(access.address.distance))
+            delta = body.kept("0", body.value(f"xor i64 {addend}, {NOWHERE}"), self._at(delta, low))
+        return delta, found
 
     def _look_up(self, address: Value, access: Access, group: Group, *, home: bool = False) -> Value:
-        """The addend of a group; of one that is more than an access `NONE`, where it has none as a whole."""
+        """What a group keeps; of one that is more than an access `NONE`, where it has no addend as a whole."""
         body = self.body
         low = self._moved(address, group.low - signed(access.address.distance))
         done, ways = body.name("looked_up"), list[tuple[Value, str]]()
         if home:
-            self._try(self._own_place(), self._is_home(low, group), done, ways, likely=True)
+            own = self._masked_home(low, group) if body.masked else self._own_place()
+            self._try(own, self._is_home(low, group), done, ways, likely=True)
         if not group.private:
             self._try_read_only(low, group, done, ways)
         self._try_entry(low, group, done, ways)
-        ways.append(self._find(address, access) if group.count == 1 else (NONE, body.block))
+        ways.append(self._find(address, access, group) if group.count == 1 else (NONE, body.block))
         body.line(f"br label %{done}")
         body.label(done)
         return body.value("phi ptr " + ", ".join(f"[ {value}, %{block} ]" for value, block in ways))
@@ -212,11 +246,16 @@ class PagedMemory:
 
     def _is_home(self, low: Value, group: Group) -> Value:
         """Whether a group lies in private memory at its own place that can be read and written."""
+        offset, room = self._in_home(low, group)
+        return self.body.value(f"icmp ult i64 {offset}, {room}")
+
+    def _in_home(self, low: Value, group: Group) -> tuple[Value, Value]:
+        """It does where the first of these is less than the second, unsigned."""
         body = self.body
         offset, room = body.value(f"sub i64 {low}, {self._context('home_start')}"), self._context("home_room")
         if group.span > HOME_SLACK + 1:
             room = body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {room}, i64 {group.span - HOME_SLACK - 1}")
-        return body.value(f"icmp ult i64 {offset}, {room}")
+        return offset, room
 
     def _try_entry(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
         body = self.body
@@ -229,6 +268,9 @@ class PagedMemory:
         there = body.value(f"getelementptr i8, ptr {entry}, i64 {TLB.itemsize + field_offset(ENTRY, 'addend')}")
         addend = body.value(f"load ptr, ptr {there}{TLB_TAG}")
         last = body.value(f"and i64 {self._moved(low, group.span - 1)}, -{PAGE}")
+        if body.masked:
+            page = body.opaque(tag)
+            addend = body.kept(in_page(body, low, page), PAGE + 1 - group.span, self._at(addend, page))
         self._try(addend, body.value(f"icmp eq i64 {last}, {tag}"), done, ways, likely=False)
 
     def _try_read_only(self, low: Value, group: Group, done: str, ways: list[tuple[Value, str]]) -> None:
@@ -239,4 +281,6 @@ class PagedMemory:
         start = body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
         theirs = body.value(f"getelementptr i8, ptr {start}, i64 {-image.ro_start}")
         offset = self._moved(low, -image.ro_start)
+        if body.masked:
+            theirs = body.kept(offset, room + 1, start)
         self._try(theirs, body.value(f"icmp ult i64 {offset}, {room + 1}"), done, ways, likely=False)

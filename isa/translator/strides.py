@@ -15,6 +15,7 @@ from ..definitions.record import Op, Step
 from .accesses import Accesses
 from .bounds import Access, Group, accesses
 from .emit import Value
+from .flat import Home
 from .frame import Layout
 from .liveness import effects_of
 from .registers import CONTEXT_TAG
@@ -148,6 +149,7 @@ class Strides(Accesses):
 
     stride: Stride | None = None  # of the copy that is being written
     places: dict[int, Value]  # by group: the host address of its lowest byte in the copy's first turn
+    regions: dict[int, tuple[Value, Value, Value]]  # of masked code by group: where that is, the limit, a region's ptr
     moving: dict[int, tuple[Value, int]]  # registers that move by a constant: before the copy, and by how much
     fuel_before: Value
     trips: Value
@@ -174,7 +176,7 @@ class Strides(Accesses):
         trips = self._least(body.value(f"add i64 {most}, 1"), self._turns_by_fuel(block))
         body.branch(body.value(f"icmp uge i64 {trips}, {FEWEST}"), worth, plain)
         body.label(worth)
-        conditions, self.places, self.trips = [], {}, trips
+        conditions, self.places, self.regions, self.trips = [], {}, {}, trips
         for group, access in {group.first: (group, access) for access, group in self.plans.values()}.values():
             conditions += self._place(group, access, stride)
         if stride.floats:
@@ -231,7 +233,12 @@ class Strides(Accesses):
         assert self.stride is not None
         body, step = self.body, self.stride.steps.get(_register(access.address) or 0, 0)
         offset = body.value(f"mul nsw i64 {self.turn}, {self._step(step)}") if step else "0"
-        offset = body.value(f"add nsw i64 {offset}, {signed(access.address.distance) - group.low}")
+        distance = signed(access.address.distance) - group.low
+        if body.masked:
+            first, limit, base = self.regions[group.first]
+            place = body.kept(body.value(f"add i64 {first}, {offset}"), limit, base)
+            return body.value(f"getelementptr i8, ptr {place}, i64 {distance}")
+        offset = body.value(f"add nsw i64 {offset}, {distance}")
         return body.value(f"getelementptr inbounds i8, ptr {self.places[group.first]}, i64 {offset}")
 
     def _step(self, step: int | str) -> Value:
@@ -282,6 +289,9 @@ class Strides(Accesses):
         home = self.memory.home(begin)
         private = self._region(lowest, extent, home.start, home.size)
         self.places[group.first] = home.place
+        if body.masked:
+            shared_too = None if group.private else private
+            self.regions[group.first] = self._masked(begin, group.span, home, shared_too)
         if group.private:
             return [*conditions, private]
         shared = self._region(lowest, extent, str(image.ro_start), str(len(image.read_only)))
@@ -289,6 +299,25 @@ class Strides(Accesses):
         other = body.value(f"inttoptr i64 {moved} to ptr")
         self.places[group.first] = body.value(f"select i1 {private}, ptr {self.places[group.first]}, ptr {other}")
         return [*conditions, body.value(f"or i1 {private}, {shared}")]
+
+    def _masked(self, begin: Value, span: int, home: Home, private: Value | None) -> tuple[Value, Value, Value]:
+        """By what accesses are masked in each turn: in one region, or by `private` in the read-only bytes."""
+        body, image = self.body, self.layout.image
+        base = body.value(f"ptrtoint ptr {self.memory.home(home.start).place} to i64")
+        values = [home.start, self._room(home.size, span), base]
+        if private is not None:
+            read_only = [str(image.ro_start), self._room(str(len(image.read_only)), span), self.space("read_only")]
+            here = body.opaque(body.value(f"sext i1 {private} to i64"))  # all of one region, whichever: no branches
+            for place, (mine, other) in enumerate(zip(values, read_only, strict=True)):
+                differ = body.value(f"and i64 {body.value(f'xor i64 {mine}, {other}')}, {here}")
+                values[place] = body.value(f"xor i64 {differ}, {other}")
+        first = body.value(f"sub i64 {begin}, {values[0]}")
+        return first, values[1], body.value(f"inttoptr i64 {values[2]} to ptr")
+
+    def _room(self, size: Value, span: int) -> Value:
+        """Offsets below this have so many bytes behind them in a region."""
+        more = self.body.value(f"add i64 {size}, 1")
+        return self.body.call("i64 @llvm.usub.sat.i64(i64, i64)", f"i64 {more}, i64 {span}")
 
     def _region(self, lowest: Value, extent: Value, start: Value, size: Value) -> Value:
         """Whether `extent` bytes from `lowest` lie in a region."""

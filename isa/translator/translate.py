@@ -40,9 +40,9 @@ METADATA = TAGS + "!15 = !{}\n" + SIZES + SPARSE_METADATA
 class Translation:
     """The translation of one image for one size of private memory; makes the text of modules."""
 
-    def __init__(self, image: Image, private_size: int, mode: Mode = Mode.FLAT) -> None:
-        """Find the functions of `image`."""
-        self.mode = mode
+    def __init__(self, image: Image, private_size: int, mode: Mode = Mode.FLAT, *, masked: bool = False) -> None:
+        """Find the functions of `image`; `masked` code makes no access out of bounds speculatively either."""
+        self.mode, self.masked = mode, masked
         self.program = Program(image)
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
@@ -80,11 +80,12 @@ class Translation:
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
         found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
-        layout = Layout(self.image, self.private_size, frozenset(found), self.calls, self.mode, self.shared)
+        known = frozenset(found)
+        layout = Layout(self.image, self.private_size, known, self.calls, self.mode, self.shared, self.masked)
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
-        rest = module_text([*texts, SERVE, CANONICAL_BY_CHOICE], declared).replace(
+        rest = module_text([*texts, SERVE, CANONICAL_BY_CHOICE], declared, masked=self.masked).replace(
             "define internal i32", "define internal x86_regcallcc i32"
         )
         rest = rest.replace("define internal void", "define internal x86_regcallcc void")

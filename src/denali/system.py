@@ -47,16 +47,18 @@ def service(name: str, progress: Progress | None = None) -> Image:
     return _services[name]
 
 
-def load_all(path: str | os.PathLike[str], services: Iterable[str], progress: Progress) -> Image:
+def load_all(
+    path: str | os.PathLike[str], services: Iterable[str], progress: Progress, *, masked: bool = False
+) -> Image:
     """A program, with all that a kernel and these services of the library need made at the same time."""
     with ThreadPoolExecutor() as pool:
-        rest = pool.submit(prepare, services, progress)
+        rest = pool.submit(prepare, services, progress, masked=masked)
         image = load(path, progress=progress)
         rest.result()
     return image
 
 
-def prepare(services: Iterable[str], progress: Progress | None = None) -> None:
+def prepare(services: Iterable[str], progress: Progress | None = None, *, masked: bool = False) -> None:
     """Have on disk what a kernel needs: its native functions, the engine's runtime, and services of the library.
 
     What is missing is made at the same time, each in a process of its own.
@@ -64,7 +66,7 @@ def prepare(services: Iterable[str], progress: Progress | None = None) -> None:
     say = progress or ignore
     tasks: list[Callable[[], object]] = [
         lambda: compiled.prepare("denali.kernel", lambda: say("compiling the kernel")),
-        lambda: prepare_runtime(lambda: say("compiling the interpreter")),
+        lambda: prepare_runtime(lambda: say("compiling the interpreter"), masked=masked),
         *[lambda name=name: service(name, progress) for name in services],
     ]
     with ThreadPoolExecutor(len(tasks)) as pool:
@@ -88,6 +90,7 @@ class Kernel(IsolationKernel):
     Args:
         clock: "real", or "virtual": time is counted in instructions and jumps when every guest waits.
         gateway: without one, guests have only their virtual network, and starting is quicker.
+        masked: guests' code makes no access out of bounds speculatively either, which takes them longer.
         progress: told in words what takes time while the gateway's image is made.
         **limits: see `kernel.Kernel`.
     """
@@ -97,9 +100,10 @@ class Kernel(IsolationKernel):
         *,
         clock: Literal["real", "virtual"] = "real",
         gateway: bool = True,
+        masked: bool = False,
         progress: Progress | None = None,
         **limits: Unpack[Limits],
     ) -> None:
-        prepare(("gateway",) if gateway else (), progress)
+        prepare(("gateway",) if gateway else (), progress, masked=masked)
         image = service("gateway") if gateway else None
-        super().__init__(clock=clock, gateway=image, **limits)
+        super().__init__(clock=clock, gateway=image, masked=masked, **limits)

@@ -17,7 +17,7 @@ SIZE = 0x4000
 Run = Callable[..., engines.Outcome]
 
 
-@pytest.fixture(params=engines.ALL)
+@pytest.fixture(params=(*engines.ALL, *engines.MASKED))
 def run(request: pytest.FixtureRequest) -> Run:
     def go(source: str, fuel: int = 100) -> engines.Outcome:
         return engines.run(request.param, assemble(source).image(), fuel=fuel, private_size=SIZE)

@@ -128,6 +128,15 @@ def test_what_cannot_be_translated_is_tried_again_only_if_that_may_help(
             assert workers.asked == expected
 
 
+def test_masked_and_other_code_never_mix(fresh: Engine) -> None:
+    fresh.space(Image.raw(LOOP), SIZE, 0).translate()
+    with Engine(fresh.cache, Broken(), masked=True) as masked:
+        assert masked.runtime_name != fresh.runtime_name
+        space = masked.space(Image.raw(LOOP), SIZE, 0)
+        space.translate()
+        assert not entries(space), "the other's is not taken"
+
+
 def test_another_size_or_image_is_another_translation(fresh: Engine) -> None:
     fresh.space(Image.raw(LOOP), SIZE, 0).translate()
     with Engine(fresh.cache, Broken()) as again:

@@ -56,6 +56,21 @@ def test_a_trap_is_a_message_and_status_70(examples: Path) -> None:
     assert done.stdout == ""
 
 
+def test_masked_guests_do_what_others_do(examples: Path) -> None:
+    null = run("run", examples / "hostile" / "null.py", "--masked")
+    assert null.returncode == 70
+    assert null.stderr == run("run", examples / "hostile" / "null.py").stderr
+    report = json.loads(run("spawn", examples / "counter.py", "--count", "20", "--once", "--json", "--masked").stdout)
+    assert report["answered"] == 20
+
+
+def test_inspect_shows_masks(examples: Path) -> None:
+    shown = [
+        run("inspect", examples / "hostile" / "null.py", "--show=asm", *flag).stdout for flag in ((), ("--masked",))
+    ]
+    assert shown[1].count("cmovaeq") > shown[0].count("cmovaeq")
+
+
 def test_fuel_is_a_limit_for_life(examples: Path) -> None:
     done = run("run", examples / "hostile" / "endless_loop.py", "--fuel", "1000000")
     assert done.returncode == 70

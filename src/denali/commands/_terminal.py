@@ -20,6 +20,9 @@ INTERRUPTED = 130  # exit status: Ctrl-C
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 WATCHDOG = 1_000_000_000  # instructions that a service may compute for without asking the machine for anything
 COUNTS = click.IntRange(1, (1 << 62) - 1)  # of instructions
+masked_option = click.option(
+    "--masked", is_flag=True, help="Code that reaches nothing out of bounds speculatively either (Spectre); slower."
+)
 
 
 class Rejected(click.ClickException):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._terminal import Bytes, Rejected, one_line_errors, spinner
+from ._terminal import Bytes, Rejected, masked_option, one_line_errors, spinner
 
 if TYPE_CHECKING:
     from ..isa.image import Image
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.option("--show", type=click.Choice(["map", "ops", "llvm", "asm"]), default="map", show_default=True)
 @click.option("--function", help="Only this function, by the name that --show=ops prints.")
 @click.option("--memory", type=Bytes(), help="Private memory for which to translate; see spawn.")
-def inspect(program: Path, show: str, function: str | None, memory: int | None) -> None:
+@masked_option
+def inspect(program: Path, show: str, function: str | None, memory: int | None, masked: bool) -> None:
     """Show PROGRAM, a Python service or an ELF image, at one of four depths.
 
     \b
@@ -37,13 +38,13 @@ def inspect(program: Path, show: str, function: str | None, memory: int | None) 
     with one_line_errors(), spinner(f"loading {program.name}") as progress:
         image = load(program, progress=progress)
     try:
-        for line in _lines(image, show, function, memory):
+        for line in _lines(image, show, function, memory, masked=masked):
             click.echo(line)
     except KeyError as error:
         raise Rejected(str(error.args[0])) from None
 
 
-def _lines(image: Image, show: str, function: str | None, memory: int | None) -> Iterable[str]:
+def _lines(image: Image, show: str, function: str | None, memory: int | None, *, masked: bool) -> Iterable[str]:
     if show == "map":
         return _map(image)
     if show == "ops":
@@ -52,7 +53,7 @@ def _lines(image: Image, show: str, function: str | None, memory: int | None) ->
     from ..kernel.births import private_size
 
     inspect_depth = translation.inspect_llvm if show == "llvm" else translation.inspect_asm
-    return [inspect_depth(image, private_size(image, memory), function)]
+    return [inspect_depth(image, private_size(image, memory), function, masked=masked)]
 
 
 def _map(image: Image) -> Iterator[str]:

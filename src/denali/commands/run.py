@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from ._limits import take_descriptors
-from ._terminal import COUNTS, INTERRUPTED, TRAPPED, UNHEARD, WATCHDOG, Bytes, one_line_errors, spinner
+from ._terminal import COUNTS, INTERRUPTED, TRAPPED, UNHEARD, WATCHDOG, Bytes, masked_option, one_line_errors, spinner
 
 NOTICED_S = 0.25  # until we notice that nobody reads our output
 
@@ -26,7 +26,10 @@ NOTICED_S = 0.25  # until we notice that nobody reads our output
     f"Default: {WATCHDOG} for a Python service, never for an ELF image.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Let this port of the host lead to port 80 of the guest.")
-def run(program: Path, memory: int | None, fuel: int | None, watchdog: int | None, port: int | None) -> None:
+@masked_option
+def run(
+    program: Path, memory: int | None, fuel: int | None, watchdog: int | None, port: int | None, masked: bool
+) -> None:
     """Run one guest of PROGRAM, a Python service or an ELF image.
 
     Its console is our stdout and its exit status ours. A guest that is stopped gives a message on stderr and status
@@ -45,8 +48,8 @@ def run(program: Path, memory: int | None, fuel: int | None, watchdog: int | Non
         watchdog = WATCHDOG
     console = _Console()
     with one_line_errors(), spinner(f"loading {program.name}") as progress:
-        image = load_all(program, ("gateway",) if port is not None else (), progress)
-        kernel = Kernel(gateway=port is not None, progress=progress)
+        image = load_all(program, ("gateway",) if port is not None else (), progress, masked=masked)
+        kernel = Kernel(gateway=port is not None, progress=progress, masked=masked)
     with kernel, one_line_errors():
         guest = kernel.spawn(
             image, memory=memory, fuel=fuel, watchdog=watchdog or None, pipe=console.write, start=False

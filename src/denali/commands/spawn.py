@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._limits import take_descriptors
-from ._terminal import COUNTS, WATCHDOG, Bytes, one_line_errors, spinner
+from ._terminal import COUNTS, WATCHDOG, Bytes, masked_option, one_line_errors, spinner
 
 if TYPE_CHECKING:
     from ..kernel.guest import Guest
@@ -45,6 +45,7 @@ NEWCOMER = Path(__file__).parent.parent / "examples" / "hello.py"
 @click.option("--resident", type=Bytes(), help="Park idle guests from this much memory on, e.g. 4G. Default: never.")
 @click.option("--swap", type=click.Path(path_type=Path), help="File to be made for parked guests.")
 @click.option("--warm/--cold", default=True, help="Start from the image warmed to its mark (if it has one), or do not.")
+@masked_option
 @click.option("--duration", type=click.FloatRange(0), help="Serve for so many seconds, then end.")
 @click.option("--once", is_flag=True, help="End after the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
@@ -58,6 +59,7 @@ def spawn(
     resident: int | None,
     swap: Path | None,
     warm: bool,
+    masked: bool,
     duration: float | None,
     once: bool,
     as_json: bool,
@@ -77,8 +79,8 @@ def spawn(
 
     take_descriptors()
     with one_line_errors(), spinner("preparing") as say:
-        image = load_all(program, ("gateway", "probe"), say)
-        kernel = Kernel(progress=say, resident=resident, swap=swap)
+        image = load_all(program, ("gateway", "probe"), say, masked=masked)
+        kernel = Kernel(progress=say, resident=resident, swap=swap, masked=masked)
     with kernel, one_line_errors():
         published = None if once else kernel.publish(port)
         with spinner(f"spawning {count:,} guests") as say:
