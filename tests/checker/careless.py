@@ -20,6 +20,7 @@ from denali.isa.translator.ends import Ends
 from denali.isa.translator.flat import FlatMemory
 from denali.isa.translator.frame import Layout
 from denali.isa.translator.registers import Registers
+from denali.isa.translator.strides import Strides
 from denali.isa.translator.unit import Unit
 from denali.isa.translator.values import Tracker
 
@@ -98,4 +99,32 @@ def mutants() -> list[Mutant]:
         Mutant("registers beside their places", registers, "offset_of", "8 * number", "8 * number - 64"),
         Mutant("the host's address in a register", Registers, "save", "{self.read(register)}",
                "{self.body.value('ptrtoint ptr %ctx to i64')}"),
+    ]  # fmt: skip
+
+
+def careless_copies() -> list[Mutant]:
+    """Mistakes of copies of loops, which are checked before they begin."""
+    extent, again = "add i64 {way}, {group.span}", "icmp ult i64 {following}, {self.trips}"
+    lowest, fits = 'body.value(f"sub i64 {begin}, {way}") if falls else begin', "icmp ule i64 {offset}, {room}"
+    both = 'body.value(f"and i1 {fine}, {condition}")'
+    return [
+        Mutant("a copy that is not checked", Strides, "_begin_copy", both, "fine"),
+        Mutant("a copy whose last access has no size", Strides, "_place", extent, "add i64 {way}, 0"),
+        Mutant("a copy whose last access is a byte shorter", Strides, "_place", extent,
+               extent.replace("group.span", "group.span - 1")),
+        Mutant("a copy that is checked for a turn less", Strides, "_place", "{self.trips}, 1", "{self.trips}, 2"),
+        Mutant("a copy that is checked for steps of one", Strides, "_place", ", {size}", ", 1"),
+        Mutant("a copy that goes down from its lowest", Strides, "_place", lowest, "begin"),
+        Mutant("a copy that begins anywhere", Strides, "_region", fits, "icmp uge i64 {offset}, 0"),
+        Mutant("a copy that begins anywhere below", Strides, "_region", fits, fits.replace("ule", "sle")),
+        Mutant("a copy with room for its first turn", Strides, "_region", "{size}, {extent}", "{size}, 8"),
+        Mutant("a copy that is longer than memory", Strides, "_region", "icmp ule i64 {extent}",
+               "icmp uge i64 {extent}, 0 ;"),
+        Mutant("a copy of as many turns as may be", Strides, "_begin_copy", "str(MOST - 1)", "str((1 << 64) - 2)"),
+        Mutant("a copy with steps of any size", Strides, "_place", "icmp ult i64 {less}",
+               "icmp uge i64 {less}, 0 ;"),
+        Mutant("a copy of a turn more", Strides, "_end_copy", again, again.replace("ult", "ule")),
+        Mutant("a copy that forgets where its group begins", Strides, "pointer_in_copy", " - group.low", ""),
+        Mutant("a copy that moves twice as far", Strides, "pointer_in_copy", "mul nsw i64 {self.turn}",
+               "mul nsw i64 {self.body.value(f'add i64 {self.turn}, {self.turn}')}"),
     ]  # fmt: skip

@@ -93,11 +93,12 @@ words:  .zero 256
 
 # Places that it cannot prove: LLVM may keep an index and a pointer in two registers that a loop moves in step.
 BEYOND = {"strings": 1}
+BEYOND_COPIES = {"bytecode": 1, "sieve": 22}  # with copies of loops: of 183 and 157 places
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_copies_of_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copies of even loops, which are checked before they begin, are more than the checker can follow."""
+    """Those of large units are not all followed (docs/trusted.md); test_strides.py has small ones."""
     monkeypatch.setattr(strides, "stride_of", lambda block: None)
 
 
@@ -141,25 +142,34 @@ def test_random_programs_are_accepted(seed: int) -> None:
     assert not checked(image, whole_pages(image)).refusals
 
 
+@pytest.mark.usefixtures("no_copies_of_loops")
 @pytest.mark.parametrize("name", ["fib", "quicksort", "sieve", "bytecode", "indirect", "nbody"])
 def test_compiled_kernels_are_accepted(name: str, tmp_path: Path) -> None:
     accept_kernel(name, tmp_path)
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("no_copies_of_loops")
 @pytest.mark.parametrize("name", sorted(KERNELS))
 def test_every_kernel_of_the_benchmark_is_accepted(name: str, tmp_path: Path) -> None:
     accept_kernel(name, tmp_path)
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("name", BEYOND_COPIES)
+def test_most_of_a_kernel_is_accepted_with_its_copies_of_loops(name: str, tmp_path: Path) -> None:
+    accept_kernel(name, tmp_path, BEYOND_COPIES)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("no_copies_of_loops")
 @pytest.mark.parametrize("name", ["hello", "compute", "store", "ring"])
 def test_services_in_python_are_accepted(name: str) -> None:
     image = load(Path(__file__).parents[2] / "examples" / f"{name}.py")
     assert not checked(image, whole_pages(image)).refusals
 
 
-def accept_kernel(name: str, folder: Path) -> None:
+def accept_kernel(name: str, folder: Path, beyond: dict[str, int] = BEYOND) -> None:
     try:
         cc.find()
     except cc.BuildError as reason:
@@ -167,7 +177,7 @@ def accept_kernel(name: str, folder: Path) -> None:
     elf = folder / f"{name}.elf"
     cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
     image = Image.load(elf)
-    assert len(checked(image, whole_pages(image)).refusals) <= BEYOND.get(name, 0)
+    assert len(checked(image, whole_pages(image)).refusals) <= beyond.get(name, 0)
 
 
 def whole_pages(image: Image) -> int:

@@ -26,7 +26,32 @@ class Below(NamedTuple):
     even: bool
 
 
-Fact = Within | Below
+class Until(NamedTuple):
+    """A loop has been gone round `turn` times, and before each the steps gone until then were not a distance.
+
+    If `surely`, so many steps are no more than the distance, and do not overflow, whether they meet it or not.
+    """
+
+    turn: Sum
+    step: int
+    distance: Sum
+    surely: bool
+
+
+Fact = Within | Below | Until
+
+
+def parts(fact: Fact) -> tuple[Sum, ...]:
+    """The sums that a fact speaks of."""
+    match fact:
+        case Within(terms, _):
+            return (Sum(terms, 0),)
+        case Below(a, b, _):
+            return (a, b)
+        case Until(turn, _, distance, _):
+            return (turn, distance)
+
+
 MIRRORED = {
     "b": "a",
     "a": "b",
@@ -40,6 +65,13 @@ MIRRORED = {
     "ge": "le",
 }
 EQUALITY = {"e", "ne", "s", "ns"}
+OPPOSITES = [("e", "ne"), ("b", "ae"), ("a", "be"), ("l", "ge"), ("g", "le"), ("s", "ns"), ("o", "no"), ("p", "np")]
+INVERSE = dict(OPPOSITES) | {no: yes for yes, no in OPPOSITES}
+
+
+def inverse(condition: str) -> str:
+    """The opposite condition of flags."""
+    return INVERSE[condition]
 
 
 def learn(flags: Flags | None, condition: str | None) -> list[Fact]:
@@ -127,3 +159,32 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
         lowest = mask & -mask
         if mask + lowest == WORD:  # all bits from one on are zero
             yield from _consequences(inner, Arc(0, lowest))
+    elif term.kind in ("set", "both", "either"):
+        yield from _of_bits(term, arc.first > 0, last == 0)
+
+
+def _of_bits(term: Term, some: bool, none: bool) -> Iterator[Fact]:
+    """What follows when a term has `some` bits, or `none`."""
+    if term.kind == "set" and (some or none):
+        a, b, size, partly, condition = term.identity
+        yield from learn(Flags(a, b, size, partly), condition if some else inverse(condition))
+    elif (term.kind == "both" and some) or (term.kind == "either" and none):
+        for part in term.identity:
+            yield from _consequences(part, Arc(1, WORD - 1) if some else Arc(0, 1))
+
+
+def not_zero(value: Sum) -> list[Fact]:
+    """What holds when a value is not zero."""
+    return list(_consequences(value, Arc(1, WORD - 1)))
+
+
+def zero(value: Sum) -> list[Fact]:
+    """What holds when a value is zero."""
+    return list(_consequences(value, Arc(0, 1)))
+
+
+def either(facts: list[Fact], others: list[Fact]) -> list[Fact]:
+    """What holds when these facts do, or others."""
+    arcs = {fact.terms: fact.arc for fact in others if isinstance(fact, Within)}
+    within = (fact for fact in facts if isinstance(fact, Within) and fact.terms in arcs)
+    return [Within(fact.terms, fact.arc.join(arcs[fact.terms])) for fact in within]

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from denali.checker.facts import inverse
 from denali.checker.machine_code import Function, Instruction, Object
 from denali.checker.state import Place, State, Step, Unreadable, is_host, jump_table
 from denali.checker.sums import BASES, Sum, number, of
@@ -164,12 +165,3 @@ def _blocks(function: Function, code: Object) -> dict[int, Block]:
             blocks[instruction.address] = Block(instruction.address, current)
         current.append(instruction)
     return blocks
-
-
-OPPOSITES = [("e", "ne"), ("b", "ae"), ("a", "be"), ("l", "ge"), ("g", "le"), ("s", "ns"), ("o", "no"), ("p", "np")]
-INVERSE = dict(OPPOSITES) | {no: yes for yes, no in OPPOSITES}
-
-
-def inverse(condition: str) -> str:
-    """The opposite condition of flags."""
-    return INVERSE[condition]

@@ -77,7 +77,17 @@ class Object:
     functions: dict[int, Function]
     sizes: dict[str, int]
     entries: dict[str, dict[int, int]]  # by section and offset: the place whose distance from there is stored there
+    constants: dict[
+        str, tuple[bytes, frozenset[int]]
+    ]  # what is in sections that are not written; where relocations are
     named: set[tuple[str, int]]  # places of constant sections that instructions speak of: where tables begin
+
+    def constant(self, section: str, start: int) -> int | None:
+        """The eight bytes at a place of a section that nothing changes; None where there are no such."""
+        held, changed = self.constants.get(section, (b"", frozenset()))
+        if not 0 <= start <= len(held) - 8 or not changed.isdisjoint(range(start - 7, start + 8)):
+            return None
+        return int.from_bytes(held[start : start + 8], "little")
 
     def jumps(self, section: str, start: int) -> list[int]:
         """The targets of the jump table at a place: what each entry gives once the table's own address is added."""
@@ -118,7 +128,12 @@ def read(code: bytes) -> Object:
         for operand in instruction.operands
         if operand.memory is not None and operand.memory.section is not None
     }
-    return Object(functions, sizes, jumps, named)
+    constants = {
+        s.name: (s.data(), frozenset(relocations[s.name]))
+        for s in elf.iter_sections()
+        if s.name in sizes and s.name != ".text" and not s["sh_flags"] & 1
+    }
+    return Object(functions, sizes, jumps, constants, named)
 
 
 def _relocations(elf: ELFFile, name: str, table: list, names: list[str]) -> dict[int, tuple[int, str, int]]:

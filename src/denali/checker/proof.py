@@ -7,20 +7,42 @@ of that merge replaced by what the way brings; in a loop by induction over its r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from denali.checker.facts import Below, Fact, Terms, Within, learn
-from denali.checker.flow import Flow, inverse
+from denali.checker.elimination import Elimination
+from denali.checker.facts import Below, Fact, Terms, Until, Within, inverse, learn, parts
+from denali.checker.flow import Flow
 from denali.checker.rounds import Rounds
-from denali.checker.state import Flags, State
-from denali.checker.sums import ALL, BASES, MASK, WORD, Arc, Sum, Term, intrinsic, low, number, of, zeros
+from denali.checker.state import State
+from denali.checker.sums import (
+    ALL,
+    BASES,
+    MASK,
+    WORD,
+    Arc,
+    Sum,
+    Term,
+    intrinsic,
+    merges,
+    multiply,
+    number,
+    rebuilt,
+    run_of,
+    signed,
+    term,
+    zeros,
+)
 
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
 STEPS = 600  # of one proof
+FEW = 120  # of one that asks what several facts say together
 MERGES = 24  # on one way back
+VISITS = 4  # of one merge, with values that are said to be the same
 LINKS = 4  # of "less than a value that is less than …"
 
 Test = Callable[[Sum, "Scope"], bool]
+Assumed = frozenset[tuple[int, Sum, frozenset[Fact]]]  # by induction: at a merge, of a value, if these facts hold
 
 
 class Proof:
@@ -37,8 +59,10 @@ class Proof:
         self.block_of = {i.address: block.start for block in flow.blocks.values() for i in block.code}
         self.own = {start: self._learned(start) for start in self.places}
         self.steps = 0
-        self.patient = False  # relations between values are tried too
+        self.patient = False  # what several facts say together is asked, and what a loop's rounds say
+        self.alike = False  # values that are always as far from another are looked for
         self.rounds = Rounds(self)
+        self._existing: dict[tuple[Term, int], bool] = {}
 
     def at(self, block: int) -> Scope:
         """What is known in a block."""
@@ -88,15 +112,13 @@ class Proof:
 
     def prove(self, value: Sum, test: Test, block: int) -> bool:
         """Whether a value at a place in a block passes a test, whatever way led there."""
-        for self.patient in (False, True):
-            self.steps = STEPS
+        for self.patient, self.alike in ((False, False), (True, False), (False, True)):
+            self.steps = FEW if self.patient else STEPS
             if self._prove(value, test, self.at(block), frozenset()):
                 return True
         return False
 
-    def _prove(
-        self, value: Sum, test: Test, scope: Scope, assumed: frozenset[tuple[int, Sum, frozenset[Fact]]]
-    ) -> bool:
+    def _prove(self, value: Sum, test: Test, scope: Scope, assumed: Assumed) -> bool:
         self.steps -= 1
         if self.steps < 0:
             return False
@@ -106,12 +128,14 @@ class Proof:
             if one.kind == "select":
                 rest = value.minus(Sum(((one, count),), 0))
                 return all(
-                    self._prove(rest + choice.times(count), test, scope.knowing(learned), assumed)
+                    self._prove(rest + choice.times(count), test, scope.knowing((*learned, same(one, choice))), assumed)
                     for choice, learned in choices(one)
                 )
         merge = self._merge_above(scope.block)
         if merge is None or len(assumed) == MERGES or not self.known(value, merge):
             return False
+        if self.patient and self._by_rounds(value, test, scope, merge, assumed):
+            return True
         carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
         here = (merge, value, frozenset(carried))
         if any(a[0] == merge and a[1] == value and a[2] <= here[2] for a in assumed):
@@ -126,6 +150,28 @@ class Proof:
             for source in self.flow.blocks[merge].sources
         )
 
+    def _by_rounds(self, value: Sum, test: Test, scope: Scope, merge: int, assumed: Assumed) -> bool:
+        """Whether it passes in every round of a loop: what moves has moved by its step in each round that was gone."""
+        if not self.rounds.backs(merge):
+            return False
+        carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
+        taken = {one for fact in carried for part in parts(fact) for one in every(part)} | set(every(value))
+        turn = next(one for n in range(len(taken) + 1) if (one := term("round", merge, n)) not in taken)
+        for source in self.flow.blocks[merge].sources:
+            if self.dominates(merge, source):
+                continue
+            replaced = Turning(merge, self.flow.after[source], self.rounds, Sum(((turn, 1),), 0))
+            moved = replaced.of_sum(value)
+            if merge in merges(moved):
+                return False
+            facts = [
+                fact for fact in map(replaced.of_fact, carried) if not any(merge in merges(p) for p in parts(fact))
+            ]
+            facts += [*self.on_way(source, merge), *self.rounds.turns(merge, source, replaced.turn)]
+            if not self._prove(moved, test, Scope(self, source, tuple(facts)), assumed):
+                return False
+        return True
+
     def _arriving(self, source: int, merge: int, carried: list[Fact]) -> Scope:
         replaced = self.as_of(source, merge)
         facts = [replaced.of_fact(fact) for fact in carried]
@@ -135,16 +181,18 @@ class Proof:
         """The number that a value always is, if it is one: what it is on one way, and then on all."""
         found: set[int] = set()
         seen: set[tuple[int, Sum]] = set()
+        visits = Counter[int]()
         pending = [(value, block)]
         while pending:
             one, place = pending.pop()
             merge = self._merge_above(place)
             if one.number is not None:
                 found.add(one.number)
-            elif merge is None or len(seen) > STEPS or not self.known(one, merge):
+            elif merge is None or visits[merge] > VISITS or not self.known(one, merge):
                 return None
             elif (merge, one) not in seen:  # what has been seen holds by induction over the rounds of a loop
                 seen.add((merge, one))
+                visits[merge] += 1
                 pending += [
                     (self.as_of(source, merge).of_sum(one), source) for source in self.flow.blocks[merge].sources
                 ]
@@ -161,7 +209,13 @@ class Proof:
         return all(self._exists(term, merge) for term, _ in value.terms)
 
     def _exists(self, one: Term, merge: int) -> bool:
-        if one.kind in BASES or one.kind == "in":
+        found = self._existing.get((one, merge))
+        if found is None:
+            found = self._existing[one, merge] = self._looked_up(one, merge)
+        return found
+
+    def _looked_up(self, one: Term, merge: int) -> bool:
+        if one.kind in BASES or one.kind in ("in", "round"):
             return True
         if one.kind == "phi":
             start: int = one.identity[0]
@@ -169,7 +223,7 @@ class Proof:
         if one.kind in ("at", "unit", "jump"):
             start = self.block_of[one.identity[0]]
             return start != merge and self.dominates(start, merge)
-        return all(self.known(inner, merge) for inner in inside(one))
+        return all(self.known(inner, merge) for inner in one.inside)
 
 
 class Scope:
@@ -177,6 +231,7 @@ class Scope:
 
     def __init__(self, proof: Proof, block: int, extra: tuple[Fact, ...]) -> None:
         self.proof, self.block, self.extra = proof, block, extra
+        self._together: Elimination | None = None
 
     def knowing(self, facts: Iterable[Fact]) -> Scope:
         """With more facts."""
@@ -190,20 +245,32 @@ class Scope:
 
     def never(self) -> bool:
         """Whether this way is never taken, as a comparison of constants on it says."""
-        return any(
-            isinstance(fact, Within) and not fact.terms and not Arc(0, 1).within(*fact.arc) for fact in self.facts()
-        )
+        plainly = (isinstance(f, Within) and not f.terms and not Arc(0, 1).within(*f.arc) for f in self.facts())
+        return any(plainly) or (self.proof.patient and self.together.never)
+
+    @property
+    def together(self) -> Elimination:
+        """What several facts say together."""
+        if self._together is None:
+            self._together = Elimination(self)
+            if more := self._together.decided():
+                self.extra += tuple(more)
+                self._together = Elimination(self)
+        return self._together
 
     def below(self, merge: int, value: Sum) -> Iterator[Fact]:
-        """What was learned behind a merge, of facts that have a term in common with a value."""
+        """What was learned behind a merge, of facts that have a term in common with a value or with a loop's rounds."""
         wanted = set(every(value))
+        if self.proof.patient:
+            wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
         found = list(self.extra)
         for start in self.proof.chain(self.block):
             if start == merge:
                 break
             found += self.proof.own[start]
         for fact in found:
-            if any(not wanted.isdisjoint(every(part)) for part in parts(fact)):
+            terms = {one for part in parts(fact) for one in every(part)}
+            if not wanted.isdisjoint(terms) or (self.proof.patient and _of_merge(terms, merge)):
                 yield fact
 
     def bound(self, value: Sum, links: int = LINKS) -> Arc:
@@ -213,7 +280,9 @@ class Scope:
         arc = self._stated(value.terms, links)
         if len(value.terms) == 1:
             one, count = value.terms[0]
-            arc = arc.meet(self._of_term(one, links).scaled(_signed(count)))
+            arc = arc.meet(self._of_term(one, links).scaled(signed(count)))
+            if one.kind == "and":
+                arc = arc.from_multiple(count * one.identity[1] & -count * one.identity[1])
         elif arc == ALL:
             arc = self._apart(value, links)
         return arc.shifted(value.constant)
@@ -238,7 +307,9 @@ class Scope:
         """Whether a value is among the `length` numbers from `first` on."""
         if self.bound(value).within(first, length):
             return True
-        return self.proof.patient and any(self._like(value, fact, first, length) for fact in self.facts())
+        if self.proof.patient and self.together.bound(value).within(first, length):
+            return True
+        return self.proof.alike and any(self._like(value, fact, first, length) for fact in self.facts())
 
     def _like(self, value: Sum, fact: Fact, first: int, length: int) -> bool:
         """Whether a value lies there because it is always as far from another, of which that is known."""
@@ -261,14 +332,14 @@ class Scope:
         wanted: dict[Terms, int] = {}
         for factor in FACTORS:
             for sign in (factor, -factor):
-                if all(_signed(count) % factor == 0 for _, count in terms):
-                    wanted[tuple((one, _signed(count) // sign & MASK) for one, count in terms)] = sign
+                if all(signed(count) % factor == 0 for _, count in terms):
+                    wanted[tuple((one, signed(count) // sign & MASK) for one, count in terms)] = sign
         arc = ALL
         for fact in self.facts():
             if isinstance(fact, Within):
                 if fact.terms in wanted:
                     arc = arc.meet(fact.arc.scaled(wanted[fact.terms]))
-            elif links:
+            elif isinstance(fact, Below) and links:
                 for mine, limit in self._limits(fact, wanted, links - 1):
                     arc = arc.meet(limit.scaled(wanted[mine]))
         return arc
@@ -294,18 +365,32 @@ class Scope:
         if one.kind == "select":
             found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
             return found[0].join(found[1])
-        if one.kind in ("low", "shr", "and"):
+        if one.kind in ("low", "shr", "and", "high"):
             inner = self.bound(one.identity[0], links)
             plain = inner.first + inner.length <= WORD
             if one.kind == "low" and inner.within(0, 1 << one.identity[1]):
                 return inner.meet(arc)
-            if one.kind == "shr" and plain and inner.length:
-                first, last = inner.first >> one.identity[1], inner.first + inner.length - 1 >> one.identity[1]
+            if one.kind in ("shr", "high") and plain and inner.length:
+                ends = inner.first, inner.first + inner.length - 1
+                first, last = (e >> one.identity[1] if one.kind == "shr" else e * one.identity[1] >> 64 for e in ends)
                 return Arc(first, last - first + 1)
             lowest = one.identity[1] & -one.identity[1] if one.kind == "and" else 0
             if lowest and one.identity[1] + lowest == WORD:
                 return arc.meet(inner.plus(Arc(1 - lowest & MASK, lowest)))
+            if lowest and plain and run_of(one.identity[1]) and inner.within(0, 1 << one.identity[1].bit_length()):
+                first, last = (end & one.identity[1] for end in (inner.first, inner.first + inner.length - 1))
+                return Arc(first, last - first + 1)
+        if one.kind == "product":
+            return self.bound(one.identity[0], links).times(self.bound(one.identity[1], links))
         return arc
+
+
+def _of_rounds(fact: Fact) -> bool:
+    return any(one.kind == "round" for part in parts(fact) for one, _ in part.terms)
+
+
+def _of_merge(terms: Iterable[Term], merge: int) -> bool:
+    return any(one.kind == "phi" and one.identity[0] == merge for one in terms)
 
 
 class Substitution:
@@ -330,24 +415,45 @@ class Substitution:
     def _replaced(self, one: Term) -> Sum:
         if one.kind == "phi" and one.identity[0] == self.merge:
             return self.state.values[one.identity[1]]
-        inner = list(inside(one))
+        if self.merge not in one.merges:
+            return Sum(((one, 1),), 0)
+        inner = list(one.inside)
         replaced = [self.of_sum(value) for value in inner]
         if inner == replaced:
             return Sum(((one, 1),), 0)
-        if one.kind == "low":
-            return low(replaced[0], one.identity[1])
-        if one.kind == "select":
-            flags, condition, _, _ = one.identity
-            changed = None if flags is None else Flags(replaced[2], replaced[3], flags.size, flags.partly)
-            return of("select", changed, condition, *replaced[:2])
-        return of(one.kind, replaced[0], *one.identity[1:])
+        return rebuilt(one, replaced)
 
     def of_fact(self, fact: Fact) -> Fact:
         """A fact about such values."""
         if isinstance(fact, Below):
             return Below(self.of_sum(fact.a), self.of_sum(fact.b), fact.even)
+        if isinstance(fact, Until):
+            return fact._replace(distance=self.of_sum(fact.distance))
         value = self.of_sum(Sum(fact.terms, 0))
         return Within(value.terms, fact.arc.shifted(-value.constant))
+
+
+class Turning(Substitution):
+    """Values in a round of a loop that was entered from one block, when `turn` rounds have been gone."""
+
+    def __init__(self, merge: int, state: State, rounds: Rounds, turn: Sum) -> None:
+        super().__init__(merge, state)
+        self.rounds, self.turn = rounds, turn
+        self.before = Substitution(merge, state)
+
+    def _replaced(self, one: Term) -> Sum:
+        start = super()._replaced(one)
+        if one.kind != "phi" or one.identity[0] != self.merge:
+            return start
+        motion = self.rounds.motion(one)
+        moved = None if motion is None else multiply(self.before.of_sum(motion), self.turn)
+        return Sum(((one, 1),), 0) if moved is None else start + moved
+
+
+def same(one: Term, other: Sum) -> Fact:
+    """That a term is some value."""
+    difference = Sum(((one, 1),), 0).minus(other)
+    return Within(difference.terms, Arc(-difference.constant & MASK, 1))
 
 
 def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
@@ -359,34 +465,12 @@ def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
     yield no, learn(flags, inverse(condition) if condition else None)
 
 
-def inside(one: Term) -> Iterator[Sum]:
-    """The sums that a term is a function of."""
-    if one.kind == "select":
-        flags, _, yes, no = one.identity
-        yield yes
-        yield no
-        if flags is not None:
-            yield flags.a
-            yield flags.b
-    elif one.kind in ("low", "and", "shr", "sar", "sext"):
-        yield one.identity[0]
-
-
 def every(value: Sum) -> Iterator[Term]:
     """All terms of a sum, and those they are made of."""
     for one, _ in value.terms:
         yield one
-        for inner in inside(one):
+        for inner in one.inside:
             yield from every(inner)
-
-
-def parts(fact: Fact) -> tuple[Sum, ...]:
-    """The sums that a fact speaks of."""
-    return (fact.a, fact.b) if isinstance(fact, Below) else (Sum(fact.terms, 0),)
-
-
-def _signed(value: int) -> int:
-    return value - WORD if value >> 63 else value
 
 
 def _dominators(flow: Flow) -> dict[int, int]:

@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from denali.checker.facts import Below, Fact, Within
-from denali.checker.sums import ALL, WORD, Arc, Sum, Term, number
+from denali.checker.facts import Below, Fact, Until, Within
+from denali.checker.sums import ALL, WORD, Arc, Sum, Term, number, signed
 
 if TYPE_CHECKING:
     from denali.checker.proof import Proof, Scope
@@ -42,17 +42,69 @@ class Rounds:
             if not self.proof.dominates(merge, source):
                 yield self.proof.arriving(source, merge), self.proof.flow.after[source].values
 
-    def _backs(self, merge: int) -> list[int]:
+    def backs(self, merge: int) -> list[int]:
+        """The blocks from which another round of a loop begins; none where ways only merge."""
         return [s for s in self.proof.flow.blocks[merge].sources if self.proof.dominates(merge, s)]
 
     def step(self, phi: Term) -> int | None:
         """By how much a phi moves in a round, signed; None when that differs."""
+        motion = self.motion(phi)
+        return None if motion is None or motion.number is None else signed(motion.number)
+
+    def motion(self, phi: Term) -> Sum | None:
+        """By how much a phi moves in a round; None when that differs."""
         merge, place = phi.identity
         after = self.proof.flow.after
-        moves = {after[back].values[place].minus(Sum(((phi, 1),), 0)) for back in self._backs(merge)}
-        if len(moves) != 1:
-            return None
-        return _signed_number(moves.pop())
+        moves = {after[back].values[place].minus(Sum(((phi, 1),), 0)) for back in self.backs(merge)}
+        motion = moves.pop() if len(moves) == 1 else None
+        return motion if motion is not None and self._stays(motion, merge) else None
+
+    def _stays(self, value: Sum, merge: int) -> bool:
+        """Whether a value was there before a loop began, and so is the same in all rounds."""
+        moving = (one for one, _ in value.terms if merge in one.merges)
+        return self.proof.known(value, merge) and all(self._lasts(one, merge) for one in moving)
+
+    def _lasts(self, one: Term, merge: int) -> bool:
+        """Whether a phi of the loop is handed on as it is."""
+        if one.kind != "phi" or one.identity[0] != merge:
+            return False
+        after = self.proof.flow.after
+        return all(after[back].values[one.identity[1]] == Sum(((one, 1),), 0) for back in self.backs(merge))
+
+    def turns(self, merge: int, source: int, turn: Sum) -> Iterator[Fact]:
+        """What is known of `turn`, the rounds that have been gone in a loop that was entered from a source.
+
+        Each of them began because of the conditions for another round. What they say is that a multiple of `turn`, as
+        a number that does not overflow, is at most something that was known when the loop was entered.
+        """
+        as_of = self.proof.as_of(source, merge)
+        for fact in self._common(merge):
+            if isinstance(fact, Below):
+                yield from self._ordered_turns(fact, merge, turn, source)
+                continue
+            step = self._moves(Sum(fact.terms, 0), merge) or 0
+            value, arc = Sum(fact.terms, 0), fact.arc
+            if step < 0:
+                value, arc, step = value.times(-1), arc.scaled(-1), -step
+            room = number(arc.first + arc.length - 1).minus(as_of.of_sum(value))
+            if step and arc.length == WORD - 1:
+                yield Until(turn, step, room.plus(1), False)
+            elif step and arc.length + step <= WORD:
+                yield Until(turn, step, room.plus(step), True)
+
+    def _ordered_turns(self, fact: Below, merge: int, turn: Sum, source: int) -> Iterator[Fact]:
+        """For an order of two values, of which one stays and the other moves towards it, but cannot go round."""
+        scope, as_of = self.proof.arriving(source, merge), self.proof.as_of(source, merge)
+        rises, falls = self._moves(fact.a, merge), self._moves(fact.b, merge)
+        a, b, strict = as_of.of_sum(fact.a), as_of.of_sum(fact.b), not fact.even
+        if rises is None or falls is None or (rises > 0) == (falls < 0):
+            return
+        step, limit = (rises, scope.bound(b, 2)) if rises > 0 else (-falls, scope.bound(a, 2))
+        plain = limit.length and limit.first + limit.length <= WORD
+        if not plain or (falls if rises > 0 else rises):
+            return
+        if limit.first + limit.length - 1 + step < WORD if rises > 0 else limit.first + strict >= step:
+            yield Until(turn, step, b.minus(a).plus(step - strict), True)
 
     def limit(self, merge: int) -> int | None:
         """How often a loop is gone round at most, from when it is entered until it is left; None: not known."""
@@ -85,16 +137,19 @@ class Rounds:
 
     def _conditions(self, merge: int) -> Iterator[tuple[Sum, Arc]]:
         """What holds on every way back to the loop's head: sums without a constant, and arcs."""
-        backs = self._backs(merge)
-        common: set[Fact] | None = None
-        for back in backs:
-            facts = set(self.proof.between(merge, back))
-            common = facts if common is None else common & facts
-        for fact in common or ():
+        for fact in self._common(merge):
             if isinstance(fact, Within):
                 yield Sum(fact.terms, 0), fact.arc
             else:
                 yield from self._ordered(fact, merge)
+
+    def _common(self, merge: int) -> set[Within | Below]:
+        """What is learned on every way back to a loop's head."""
+        common: set[Within | Below] | None = None
+        for back in self.backs(merge):
+            facts = {fact for fact in self.proof.between(merge, back) if not isinstance(fact, Until)}
+            common = facts if common is None else common & facts
+        return common or set()
 
     def _ordered(self, fact: Below, merge: int) -> Iterator[tuple[Sum, Arc]]:
         """An order of two values, one of which stays the same."""
@@ -119,8 +174,8 @@ class Rounds:
                 step = self.step(term)
                 if step is None:
                     return None
-                total += step * _signed(count)
-            elif not self.proof.known(Sum(((term, 1),), 0), merge) or merge in set(_merges(term)):
+                total += step * signed(count)
+            elif not self._stays(Sum(((term, 1),), 0), merge):
                 return None
         return total if abs(total) < 1 << 62 else None
 
@@ -157,21 +212,3 @@ class Rounds:
 
 def _divides(gap: int, zeros: int) -> bool:
     return gap & (gap - 1) == 0 and gap <= 1 << zeros
-
-
-def _merges(one: Term) -> Iterator[int]:
-    """The merges whose phis a term is made of, itself aside."""
-    for part in one.identity:
-        if isinstance(part, Sum):
-            for term, _ in part.terms:
-                if term.kind == "phi":
-                    yield term.identity[0]
-                yield from _merges(term)
-
-
-def _signed(value: int) -> int:
-    return value - WORD if value >> 63 else value
-
-
-def _signed_number(value: Sum) -> int | None:
-    return None if value.number is None else _signed(value.number)

@@ -24,9 +24,9 @@ import numpy as np
 from denali.checker.facts import Below
 from denali.checker.flow import FAR, NEAR, Flow
 from denali.checker.machine_code import Function, Instruction, Object, Operand, read
-from denali.checker.proof import Proof, Scope, inside
+from denali.checker.proof import Proof, Scope
 from denali.checker.state import GENERAL, State, Step, Unreadable, jump_table, stack_offset
-from denali.checker.sums import BASES, Sum, Term, forget, of
+from denali.checker.sums import BASES, Sum, Term, forget, number, of
 from denali.isa.context import CONTEXT, SPACE
 
 FRAME = 64 << 10  # bytes of native stack that one unit may use
@@ -164,7 +164,7 @@ class _FunctionChecker:
         if self.unit or function.name == SERVE:
             entry.values["rcx" if self.unit else "rax"] = of("context")
         self.entry = entry.copy()
-        self.step = Step(loaded, checker.kept)
+        self.step = Step(partial(loaded, checker.code), checker.kept)
         self.flow = Flow(function, checker.code, self.step, entry, together=together)
         self.facts = Proof(self.flow)
         self.confined = Proof(self.flow, branches=False) if checker.masked else self.facts
@@ -379,7 +379,9 @@ class _FunctionChecker:
 
 def harmless(value: Sum) -> bool:
     """Whether no host address is in a value; what merges bring together is not looked into."""
-    return all(term.kind not in SECRETS and all(map(harmless, inside(term))) for term, _ in value.terms)
+    return all(
+        one.kind not in SECRETS and (one.kind == "set" or all(map(harmless, one.inside))) for one, _ in value.terms
+    )
 
 
 def _borrows(instruction: Instruction) -> bool:
@@ -403,8 +405,8 @@ def _fields() -> list[tuple[int, int]]:
     return [(start + 8 * (name == "x"), start + size) for name, start, size in places]
 
 
-def loaded(address: Sum, instruction: Instruction, size: int) -> Sum:
-    """What a load gives: the addresses in CONTEXT and SPACE are known as such."""
+def loaded(code: Object, address: Sum, instruction: Instruction, size: int) -> Sum:
+    """What a load gives: the addresses in CONTEXT and SPACE are known as such, and constants of the object."""
     if size == 8:
         if address == of("context").plus(CONTEXT.fields["space"][1]):  # type: ignore[index]
             return of("space")
@@ -413,6 +415,9 @@ def loaded(address: Sum, instruction: Instruction, size: int) -> Sum:
         for name in ADDRESSES:
             if address == of("space").plus(SPACE.fields[name][1]):  # type: ignore[index]
                 return of(name)
+        if address.count("section") == 1 and len(address.terms) == 1:
+            constant = code.constant(address.terms[0][0].identity[0], address.constant)
+            return of("at", instruction.address, "loaded") if constant is None else number(constant)
         if address.count("table") == 1:
             return of("unit", instruction.address)
     if size == 4 and address.count("section") == 1 and (len(address.terms) > 1 or instruction.name == "movsxd"):

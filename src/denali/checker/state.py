@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from denali.checker.lanes import forget_lanes, lane_of, move_lane
 from denali.checker.machine_code import Instruction, Memory, Operand, whole
-from denali.checker.sums import BASES, MASK, Sum, low, number, of, zeros
+from denali.checker.sums import BASES, MASK, Sum, low, masked, multiply, number, of, zeros
 
 Place = str | int  # a register, or an offset of eight bytes from where the stack pointer is at entry
 FLAGS = "rflags"
 ROUNDED = 6  # terms of a sum from which on it becomes one unknown
-DEEP = 5
+DEEP = 12
 GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)))
 # Instructions that do nothing but compute their explicit operands (and flags); others are refused.
 PLAIN = re.compile(
@@ -143,7 +144,9 @@ class Step:
         assert operand.register is not None
         full = whole(operand.register)
         if operand.size < 4:
-            value = of("at", instruction.address, full)
+            above = masked(of("at", instruction.address, full), MASK << 8 * operand.size & MASK)
+            hidden = operand.register.endswith("h")
+            value = of("at", instruction.address, full) if hidden else low(value, 8 * operand.size) + above
         elif operand.size == 4:
             value = low(value, 32)
         if len(value.terms) > ROUNDED or any(term.depth > DEEP for term, _ in value.terms):
@@ -166,8 +169,10 @@ class Step:
         """Change the state as the instruction does."""
         name = instruction.name
         action = ACTIONS.get(name) or (_move_if if name.startswith("cmov") else None)
+        action = _set_if if name.startswith("set") else action
         if action is None:
-            self.plain(state, instruction)
+            if not move_lane(self, state, instruction):
+                self.plain(state, instruction)
         else:
             flags = state.flags
             if FLAGS in instruction.written:
@@ -183,6 +188,11 @@ class Step:
         for operand in instruction.operands:
             if operand.memory is not None and operand is instruction.operands[0]:
                 self.store(state, self.address(state, instruction, operand.memory), operand.size, None)
+        if instruction.name == "vzeroall":
+            forget_lanes(state)
+        changed = {*(one.register for one in instruction.operands[:1]), *instruction.written}
+        for lane in filter(None, map(lane_of, changed)):
+            state.values[lane] = of("at", instruction.address, lane)
         for register in instruction.written:
             if register in GENERAL:
                 if register == "rsp":
@@ -249,6 +259,23 @@ def _multiply(step: Step, state: State, instruction: Instruction, flags: Flags |
         _computed(_product)(step, state, instruction, flags)
 
 
+def _add_carry(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:
+    target, source = instruction.operands
+    carry = of("at", instruction.address, "carry") if flags is None or flags.partly else of("set", *flags, "b")
+    value = step.value(state, instruction, target) + step.value(state, instruction, source) + carry
+    step.set(state, instruction, target, low(value, 8 * target.size) if target.size < 8 else value)
+
+
+def _multiply_wide(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    """Both halves of a product; the second half counts where both go to one register."""
+    upper, lower, source = instruction.operands
+    a, b = state.values["rdx"], step.value(state, instruction, source)
+    a, b = (b, a) if b.number is None else (a, b)
+    half = of("high", a, b.number) if b.number is not None and upper.size == 8 else None
+    step.set(state, instruction, lower, of("at", instruction.address, "lower"))
+    step.set(state, instruction, upper, of("at", instruction.address, "upper") if half is None else half)
+
+
 def _shift_right(kind: str) -> Function:
     def function(a: Sum, b: Sum, bits: int) -> Sum | None:
         count = b.number
@@ -263,29 +290,19 @@ def _and(a: Sum, b: Sum, bits: int) -> Sum | None:
     a, b = (b, a) if a.number is not None else (a, b)
     mask = b.number
     if mask is None:
-        return a if a == b else None
+        return a if a == b else of("both", a, b)
     if a.number is not None:
         return number(a.number & mask)
-    mask &= (1 << bits) - 1
-    return number(0) if mask == 0 else _masked(a, mask)
-
-
-def _masked(value: Sum, mask: int) -> Sum:
-    """Some bits of a value; the topmost bits of a shifted one are another shift of it."""
-    one, lowest = value.single, mask & -mask
-    if one is not None and one.kind == "shr":
-        inner, count = one.identity
-        place = lowest.bit_length() - 1
-        if mask + lowest == 1 << (64 - count) and count + place < 64:
-            return of("shr", inner, count + place).times(lowest)
-    return of("and", value, mask)
+    return masked(a, mask & (1 << bits) - 1)
 
 
 def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
     a, b = (b, a) if a.number is not None else (a, b)
     if b.number is not None and b.number < 1 << zeros(a):
         return a + b
-    return a if a == b else None
+    if b.number is not None:
+        return None
+    return a if a == b else of("either", a, b)
 
 
 def _xor(a: Sum, b: Sum, bits: int) -> Sum | None:
@@ -299,9 +316,8 @@ def _shift_left(a: Sum, b: Sum, bits: int) -> Sum | None:
 
 
 def _product(a: Sum, b: Sum, bits: int) -> Sum | None:
-    if a.number is None and b.number is None:
-        return None
-    return a.times(b.number) if b.number is not None else b.times(a.number or 0)
+    known = a.number is not None or b.number is not None
+    return multiply(a, b) if known or bits == 64 else None
 
 
 def _lea(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
@@ -359,6 +375,12 @@ def _move_if(step: Step, state: State, instruction: Instruction, flags: Flags | 
     step.set(state, instruction, target, chosen)
 
 
+def _set_if(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:
+    state.flags = flags
+    said = of("at", instruction.address, "set") if flags is None else of("set", *flags, instruction.name[3:])
+    step.set(state, instruction, instruction.operands[0], said)
+
+
 def _push(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
     value = step.value(state, instruction, instruction.operands[0])
     state.values["rsp"] = state.values["rsp"].plus(-8)
@@ -381,6 +403,7 @@ def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -
             state.values[register] = of("at", instruction.address, register)
     for place in [place for place in state.values if isinstance(place, int) and place < depth]:
         del state.values[place]
+    forget_lanes(state)
     state.flags = None
 
 
@@ -398,5 +421,6 @@ ACTIONS: dict[str, Action] = {
     "xor": _computed(_xor, flags="result"),
     "shr": _computed(_shift_right("shr"), flags="partly"), "sar": _computed(_shift_right("sar"), flags="partly"),
     "shl": _computed(_shift_left, flags="partly"),
+    "adc": _add_carry, "mulx": _multiply_wide,
     "cmp": _compare, "test": _test, "push": _push, "pop": _pop, "call": _call,
 }  # fmt: skip

@@ -7,9 +7,9 @@ known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 WORD = 1 << 64
 MASK = WORD - 1
@@ -20,16 +20,21 @@ class Term:
     """An unknown; there is one object for each, made by `term`. `kind` and `identity` say which.
 
     Kinds: the named bases (`BASES`), `in` (a register at entry), `at` (left by the instruction at an address in a
-    place), `phi` (a place where ways merge), `unit` (read from the entry table), `jump` (read from a jump table), and
-    functions of sums: `low` bits, `and` a mask, `shr`, `sar`, `sext`, `select`.
+    place), `phi` (a place where ways merge), `unit` (read from the entry table), `jump` (read from a jump table),
+    `round` (how often a loop has been gone round), and functions of sums: `low` bits, `and` a mask, `shr`, `sar`,
+    `sext`, `high` (the upper half of a product with a number), `select`, `product`, `both` and `either` (bit by bit),
+    `set` (one where a comparison says so, else zero).
     """
 
     kind: str
     identity: tuple[Any, ...]
     serial: int
     depth: int  # of functions of functions of …
+    inside: tuple[Sum, ...]  # the sums that it is a function of
+    merges: frozenset[int]  # whose phis it is made of, itself one of them or not
 
 
+FUNCTIONS = frozenset({"high", "low", "and", "shr", "sar", "sext", "select", "product", "both", "either", "set"})
 BASES = frozenset({"context", "space", "read_only", "table", "stack", "section", "tlb"})
 _terms: dict[tuple[str, tuple[Any, ...]], Term] = {}
 
@@ -38,8 +43,11 @@ def term(kind: str, *identity: Any) -> Term:
     """The term of this kind and identity."""
     found = _terms.get((kind, identity))
     if found is None:
+        inside = tuple(_sums(identity)) if kind in FUNCTIONS else ()
         inner = [t.depth for part in identity if isinstance(part, Sum) for t, _ in part.terms]
-        found = _terms[kind, identity] = Term(kind, identity, len(_terms), 1 + max(inner, default=0))
+        own: frozenset[int] = frozenset(identity[:1]) if kind == "phi" else frozenset()
+        merged = own.union(*(t.merges for part in inside for t, _ in part.terms))
+        found = _terms[kind, identity] = Term(kind, identity, len(_terms), 1 + max(inner, default=0), inside, merged)
     return found
 
 
@@ -105,6 +113,11 @@ def _sorted(pairs: Iterable[tuple[Term, int]]) -> tuple[tuple[Term, int], ...]:
     return tuple(sorted(pairs, key=lambda pair: pair[0].serial))
 
 
+def signed(value: int) -> int:
+    """A number below 2**64 as a signed one."""
+    return value - WORD if value >> 63 else value
+
+
 def number(value: int) -> Sum:
     """A constant."""
     return Sum((), value & MASK)
@@ -113,6 +126,41 @@ def number(value: int) -> Sum:
 def of(kind: str, *identity: Any) -> Sum:
     """A term as a sum."""
     return Sum(((term(kind, *identity), 1),), 0)
+
+
+def _sums(parts: Iterable[Any]) -> Iterator[Sum]:
+    for part in parts:
+        if isinstance(part, Sum):
+            yield part
+        elif isinstance(part, tuple):
+            yield from _sums(cast("tuple[Any, ...]", part))
+
+
+def merges(value: Sum) -> set[int]:
+    """The merges whose phis a value is made of."""
+    return {merge for one, _ in value.terms for merge in one.merges}
+
+
+def rebuilt(one: Term, replaced: list[Sum]) -> Sum:
+    """The same function of other sums, which are given in the order of `inside`."""
+    following = iter(replaced)
+    identity = _with(one.identity, following)
+    match one.kind:
+        case "low":
+            return low(*identity)
+        case "and":
+            return masked(*identity)
+        case "product":
+            return multiply(*identity) or of("product", *identity)
+        case _:
+            return of(one.kind, *identity)
+
+
+def _with(parts: Any, following: Iterator[Sum]) -> Any:
+    found = [
+        next(following) if isinstance(p, Sum) else _with(p, following) if isinstance(p, tuple) else p for p in parts
+    ]
+    return type(parts)(*found) if hasattr(parts, "_fields") else tuple(found)
 
 
 class Arc(NamedTuple):
@@ -143,6 +191,13 @@ class Arc(NamedTuple):
             return Arc(0, 0)
         return Arc(self.first + other.first & MASK, min(self.length + other.length - 1, WORD))
 
+    def times(self, other: Arc) -> Arc:
+        """An arc that holds each product of two members."""
+        ends = [(signed(arc.first), signed(arc.first) + arc.length - 1) for arc in (self, other)]
+        products = [a * b for a in ends[0] for b in ends[1]]
+        length = max(products) - min(products) + 1
+        return Arc(min(products) & MASK, length) if self.length and other.length and length < WORD else ALL
+
     def meet(self, other: Arc) -> Arc:
         """An arc that holds what is in both: exact where that is one arc, else the shorter of the two."""
         a, b = (self, other) if self.length <= other.length else (other, self)
@@ -155,6 +210,11 @@ class Arc(NamedTuple):
         if distance < a.length:  # b begins inside a, a begins outside b: b's part in a
             return Arc(b.first, min(a.length - distance, b.length))
         return Arc(a.first, 0)  # nothing is in both: the point is never reached
+
+    def from_multiple(self, step: int) -> Arc:
+        """Without what comes before the first multiple of a power of two."""
+        skipped = min(-self.first % step, self.length)
+        return Arc(self.first + skipped & MASK, self.length - skipped)
 
     def join(self, other: Arc) -> Arc:
         """An arc that holds what is in either."""
@@ -185,17 +245,29 @@ def intrinsic(one: Term) -> Arc:
             return Arc(-(1 << (63 - one.identity[1])) & MASK, 1 << (64 - one.identity[1]))
         case "sext":
             return Arc(-(1 << (one.identity[1] - 1)) & MASK, 1 << one.identity[1])
+        case "set":
+            return Arc(0, 2)
+        case "both":
+            return min(map(_own_arc, one.identity), key=lambda arc: arc.length)
+        case "either":
+            return Arc(0, 1 << max((_own_arc(part).length - 1).bit_length() for part in one.identity))
         case _:
             return ALL
 
 
+def _own_arc(value: Sum) -> Arc:
+    arc = intrinsic(value.single) if value.single is not None else ALL
+    return arc if arc.first == 0 else ALL
+
+
 def zeros(value: Sum) -> int:
     """How many of its lowest bits are zero for certain."""
-    found = [_trailing(value.constant)] + [_trailing(count) + _zeros_of(one) for one, count in value.terms]
+    found = [trailing(value.constant)] + [trailing(count) + _zeros_of(one) for one, count in value.terms]
     return min(found)
 
 
-def _trailing(value: int) -> int:
+def trailing(value: int) -> int:
+    """How many of a number's lowest bits are zero."""
     return (value & -value).bit_length() - 1 if value else 64
 
 
@@ -204,7 +276,9 @@ def _zeros_of(one: Term) -> int:
         case "low":
             return zeros(one.identity[0])
         case "and":
-            return max(zeros(one.identity[0]), _trailing(one.identity[1]))
+            return max(zeros(one.identity[0]), trailing(one.identity[1]))
+        case "product":
+            return sum(map(zeros, one.identity))
         case _:
             return 0
 
@@ -219,6 +293,48 @@ def low(value: Sum, bits: int) -> Sum:
             return value
     stripped = number(value.constant)
     for one, count in value.terms:
+        if trailing(count) + _zeros_of(one) >= bits:
+            continue
         inner = one.identity[0] if one.kind == "low" and one.identity[1] >= bits else Sum(((one, 1),), 0)
         stripped += inner.times(count)
-    return of("low", stripped, bits)
+    return low(stripped, bits) if stripped != value else of("low", value, bits)
+
+
+def masked(value: Sum, mask: int) -> Sum:
+    """Some bits of a value, in the same form however they were asked for."""
+    one, lowest = value.single, mask & -mask
+    if value.number is not None or mask == 0:
+        return number(value.constant & mask)
+    if one is not None and one.kind == "shr":  # the topmost bits of a shifted value are another shift of it
+        inner, count = one.identity
+        place = lowest.bit_length() - 1
+        if mask + lowest == 1 << (64 - count) and count + place < 64:
+            return of("shr", inner, count + place).times(lowest)
+    if one is not None and one.kind == "low" and mask >> one.identity[1] == 0:
+        return masked(one.identity[0], mask)
+    if mask & mask + 1 == 0:
+        return low(value, mask.bit_length())
+    shift = min(trailing(count) for _, count in value.terms)
+    if shift and value.constant == 0 and mask >> shift:
+        return masked(Sum(tuple((t, count >> shift) for t, count in value.terms), 0), mask >> shift).times(1 << shift)
+    return of("and", value, mask)
+
+
+def run_of(mask: int) -> tuple[int, int] | None:
+    """The first bit of a mask whose bits are neighbours, and the bit behind them."""
+    lowest = mask & -mask
+    return (lowest.bit_length() - 1, mask.bit_length()) if (mask + lowest) & mask == 0 else None
+
+
+def multiply(a: Sum, b: Sum) -> Sum | None:
+    """The product, as a sum of products of two terms; None where there are products of more."""
+    if a.number is not None or b.number is not None:
+        return a.times(b.number) if b.number is not None else b.times(a.constant)
+    if any(one.kind == "product" for one, _ in (*a.terms, *b.terms)):
+        return None
+    total = number(a.constant * b.constant) + Sum(a.terms, 0).times(b.constant) + Sum(b.terms, 0).times(a.constant)
+    for one, count in a.terms:
+        for other, times in b.terms:
+            first, second = sorted((one, other), key=lambda each: each.serial)
+            total += of("product", Sum(((first, 1),), 0), Sum(((second, 1),), 0)).times(count * times & MASK)
+    return total
