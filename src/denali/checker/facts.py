@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from denali.checker.state import Flags
-from denali.checker.sums import WORD, Arc, Sum, Term
+from denali.checker.sums import WORD, Arc, Sum, Term, low, trailing
 
 Terms = tuple[tuple[Term, int], ...]
 
@@ -144,6 +144,7 @@ def _signed_arc(condition: str, bound: int, bits: int, half: int) -> Arc | None:
 
 def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
     """That a sum lies in an arc, and what follows for what its only term was made of."""
+    yield from _of_multiple(a, arc)
     terms, arc = a.terms, arc.shifted(-a.constant)
     yield Within(terms, arc)
     if len(terms) != 1 or terms[0][1] != 1 or arc.first + arc.length > WORD:
@@ -161,6 +162,14 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
             yield from _consequences(inner, Arc(0, lowest))
     elif term.kind in ("set", "both", "either"):
         yield from _of_bits(term, arc.first > 0, last == 0)
+
+
+def _of_multiple(a: Sum, arc: Arc) -> Iterator[Fact]:
+    """That a multiple of a power of two is less than something says so of the bits above."""
+    shift = min([trailing(a.constant), *(trailing(count) for _, count in a.terms)])
+    if 0 < shift < 64 and arc.first == 0:
+        above = low(Sum(tuple((term, count >> shift) for term, count in a.terms), a.constant >> shift), 64 - shift)
+        yield Within(above.terms, Arc(0, -(-arc.length >> shift)).shifted(-above.constant))
 
 
 def _of_bits(term: Term, some: bool, none: bool) -> Iterator[Fact]:

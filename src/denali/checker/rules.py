@@ -290,6 +290,7 @@ class _FunctionChecker:
         rest = instruction.operands[1:]
         if instruction.name not in FOLLOWED and not instruction.name.startswith("cmov"):
             fresh = FRESH.fullmatch(instruction.name) is not None or len(instruction.operands) == 3
+            fresh += instruction.name == "mulx"  # which writes two
             sources = instruction.operands[fresh:]
             hidden = [o for o in sources if o.register in GENERAL and not _borrows(instruction)]
             self._demand(all(harmless(self.step.value(state, instruction, o)) for o in hidden), "hides a host address")

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from denali.checker.lanes import forget_lanes, lane_of, move_lane
 from denali.checker.machine_code import Instruction, Memory, Operand, whole
 from denali.checker.sums import BASES, MASK, Sum, low, masked, multiply, number, of, zeros
+from denali.isa.context import CONTEXT
 
-Place = str | int  # a register, or an offset of eight bytes from where the stack pointer is at entry
+Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
+CELL = "context+"
 FLAGS = "rflags"
 ROUNDED = 6  # terms of a sum from which on it becomes one unknown
 DEEP = 12
@@ -69,6 +71,12 @@ def stack_offset(value: Sum) -> int | None:
     if len(value.terms) == 1 and value.terms[0][0].kind == "stack" and value.terms[0][1] == 1:
         return value.constant - (1 << 64) if value.constant >> 63 else value.constant
     return None
+
+
+def context_cell(address: Sum) -> str | None:
+    """The place of a word of CONTEXT; None for other addresses."""
+    inside = address.minus(of("context")).number
+    return f"{CELL}{address.constant}" if inside is not None and inside < CONTEXT.itemsize else None
 
 
 def is_host(value: Sum) -> bool:
@@ -134,6 +142,9 @@ class Step:
         if offset is not None and size == 8:
             return state.values.setdefault(offset, of("at", instruction.address, "slot"))
         value = self.loaded(address, instruction, size)
+        cell = context_cell(address)
+        if cell is not None and size == 8 and value == of("at", instruction.address, "loaded"):
+            return state.values.setdefault(cell, value)
         return low(value, 8 * size) if size < 8 and not value.count("jump") else value
 
     def set(self, state: State, instruction: Instruction, operand: Operand, value: Sum) -> None:
@@ -154,14 +165,20 @@ class Step:
         state.values[full] = value
 
     def store(self, state: State, address: Sum, size: int, value: Sum | None) -> None:
-        """Only what is written to the frame is followed; that nothing else reaches it is proven of each access."""
-        offset = stack_offset(address)
-        if offset is None:
-            return
-        for near in range(offset - 7, offset + size):
-            state.values.pop(near, None)
-        if size == 8 and value is not None:
-            state.values[offset] = value
+        """What is written to the frame and to CONTEXT is followed; that nothing else reaches these is proven.
+
+        Guest memory lies behind CONTEXT, and each access to it is shown to lie there.
+        """
+        offset, cell = stack_offset(address), context_cell(address)
+        if offset is not None:
+            for near in range(offset - 7, offset + size):
+                state.values.pop(near, None)
+        elif cell is not None:
+            for near in range(address.constant - 7, address.constant + size):
+                state.values.pop(f"{CELL}{near}", None)
+        here = cell if offset is None else offset
+        if size == 8 and value is not None and here is not None:
+            state.values[here] = value
 
     # --- instructions ---
 
@@ -296,6 +313,16 @@ def _and(a: Sum, b: Sum, bits: int) -> Sum | None:
     return masked(a, mask & (1 << bits) - 1)
 
 
+def _low_bits(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
+    """As many of a value's lowest bits as the lowest byte of a register says."""
+    target, source, counter = instruction.operands
+    value, count = step.value(state, instruction, source), low(step.value(state, instruction, counter), 8).number
+    if count is None:
+        step.plain(state, instruction)
+    else:
+        step.set(state, instruction, target, low(value, min(count, 8 * target.size)))
+
+
 def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
     a, b = (b, a) if a.number is not None else (a, b)
     if b.number is not None and b.number < 1 << zeros(a):
@@ -401,8 +428,9 @@ def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -
     for register in GENERAL:
         if register not in kept and register != "rsp":
             state.values[register] = of("at", instruction.address, register)
-    for place in [place for place in state.values if isinstance(place, int) and place < depth]:
-        del state.values[place]
+    for place in list(state.values):
+        if place < depth if isinstance(place, int) else place.startswith(CELL):
+            del state.values[place]
     forget_lanes(state)
     state.flags = None
 
@@ -413,7 +441,7 @@ def _sum(a: Sum, b: Sum, bits: int) -> Sum:
 
 ACTIONS: dict[str, Action] = {
     "mov": _move, "movabs": _move, "movzx": _move, "movsx": _extend, "movsxd": _extend,
-    "lea": _lea, "xchg": _exchange,
+    "lea": _lea, "xchg": _exchange, "bzhi": _low_bits,
     "add": _computed(_sum, flags="partly"), "sub": _subtract, "imul": _multiply,
     "inc": _alone(lambda a: a.plus(1)), "dec": _alone(lambda a: a.plus(-1)), "neg": _alone(lambda a: a.times(MASK)),
     "not": _alone(lambda a: number(-1).minus(a), flags=False),
