@@ -100,7 +100,7 @@ BEYOND_COPIES = {"bytecode": 1, "sieve": 22}  # with copies of loops: of 183 and
 
 @pytest.fixture
 def no_copies_of_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of large units are not all followed (docs/trusted.md); test_strides.py has small ones."""
+    """Those of large units are not all followed (docs/trusted.md); test_copies.py has small ones."""
     monkeypatch.setattr(strides, "stride_of", lambda block: None)
 
 
