@@ -2,7 +2,8 @@
 
 Blocks are run in order until nothing changes. Where ways merge, a place that holds the same on all of them keeps it;
 else it gets a term of its own, `phi`, or another place's phi plus a difference that is the same on all ways, as the
-pointers of one loop have. At the end a term's value is that of the latest execution of where it was made.
+pointers of one loop have; or a multiple of it, as a pointer and an index have. At the end a term's value is that of the
+latest execution of where it was made.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from denali.checker.facts import inverse
 from denali.checker.machine_code import Function, Instruction, Object
-from denali.checker.state import Place, State, Step, Unreadable, is_host, jump_table
+from denali.checker.state import GENERAL, Place, State, Step, Unreadable, is_host, jump_table
 from denali.checker.sums import BASES, Sum, number, of
 
 Kept = Callable[[Instruction], frozenset[str]]
@@ -21,6 +22,7 @@ Merged = dict[Place, Place]
 NEAR = BASES  # kinds of terms in the difference of two places that are taken to move together
 FAR = BASES | {"at", "in"}
 TRIES = 3  # times that a place with a phi of its own looks for another to follow
+TIMES = (2, 4, 8)  # how many times as far as an index a pointer moves
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Flow:
         self.after: dict[int, State] = {}
         self._merged: dict[int, Merged] = {}
         self._tried: dict[tuple[int, Place], int] = {}
+        self._times: dict[tuple[int, Place], int] = {}  # by merge and place, where it follows another's multiple
         self._run()
 
     def _ways(self, block: Block, state: State) -> Iterator[tuple[int, str | None]]:
@@ -119,10 +122,12 @@ class Flow:
                     merged[place] = self._leader(start, place, merged, states)
                 else:
                     values[place] = value
+        self._follow_multiples(start, merged, states)
         for place, leader in merged.items():
             if place in first.values and all(place in state.values for state in rest):
-                difference = first.values[place].minus(first.values[leader]) if place != leader else number(0)
-                values[place] = of("phi", start, leader) + difference
+                times = self._times.get((start, place), 1)
+                difference = _apart(place, leader, times, first) if place != leader else number(0)
+                values[place] = of("phi", start, leader).times(times) + difference
         flags = first.flags if all(state.flags == first.flags for state in rest) else None
         return State(values, flags)
 
@@ -137,11 +142,48 @@ class Flow:
         others = [p for p, leader in merged.items() if p == leader and p != place]
         for leader in others if current in (None, place) else [current]:
             assert leader is not None
-            if all(leader in state.values for state in states) and not is_host(states[0].values[leader]):
-                found = {state.values[place].minus(state.values[leader]) for state in states}
-                if len(found) == 1 and all(term.kind in self.together for term, _ in found.pop().terms):
-                    return leader
+            if not all(leader in state.values for state in states) or is_host(states[0].values[leader]):
+                continue
+            if self._moves_with(place, leader, self._times.get((start, place), 1), states):
+                return leader
+        self._times.pop((start, place), None)
         return place
+
+    def _moves_with(self, place: Place, leader: Place, times: int, states: list[State]) -> bool:
+        """Whether a place is so many times another, and a difference, on all ways."""
+        found = {_apart(place, leader, times, state) for state in states}
+        return len(found) == 1 and all(term.kind in self.together for term, _ in found.pop().terms)
+
+    def _follow_multiples(self, start: int, merged: Merged, states: list[State]) -> None:
+        """Have registers with phis of their own follow a multiple of another's, with those that follow them."""
+        alone = [place for place, leader in merged.items() if place == leader and place in GENERAL]
+        alone = [place for place in alone if all(place in state.values for state in states)]
+        for place in alone:
+            tries = self._tried.get((start, f"{place} times"), 0)
+            self._tried[start, f"{place} times"] = tries + 1
+            if tries >= TRIES or is_host(states[0].values[place]):
+                continue
+            for leader in alone:
+                if merged[leader] == leader != place and self._follow(start, place, leader, merged, states):
+                    break
+
+    def _follow(self, start: int, place: Place, leader: Place, merged: Merged, states: list[State]) -> bool:
+        """Have a place and those that follow it follow a multiple of another, if they do on all ways; whether."""
+        led = [one for one in merged if merged[one] == place]
+        if not all(one in state.values for one in led for state in states):
+            return False
+        for more in TIMES:
+            times = {one: more * self._times.get((start, one), 1) for one in led}
+            if all(self._moves_with(one, leader, count, states) for one, count in times.items()):
+                merged.update(dict.fromkeys(times, leader))
+                self._times.update({(start, one): count for one, count in times.items()})
+                return True
+        return False
+
+
+def _apart(place: Place, leader: Place, times: int, state: State) -> Sum:
+    """How far a place is from so many times another."""
+    return state.values[place].minus(state.values[leader].times(times))
 
 
 def _blocks(function: Function, code: Object) -> dict[int, Block]:
