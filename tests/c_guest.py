@@ -1,15 +1,18 @@
-"""Run an image that was made from C, with its console."""
+"""Images that are made from C, and how they end with their console."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from engines import Call, Outcome, run
 
+from denali.bench.programs import FLAGS, FOLDER, KERNELS
 from denali.isa.definitions.record import ALL_ONES
 from denali.isa.image import Image
 from denali.isa.virtual import Service
+from denali.libos import cc
 
 MEMORY = 64 * 1024
 
@@ -29,6 +32,17 @@ class Guest:
         """Function and line of its last pc."""
         _, line = self.image.line_at(self.outcome.pc) or ("", 0)
         return self.image.function_at(self.outcome.pc).split("+")[0], line
+
+
+def kernel(name: str, folder: Path) -> Image:
+    """A kernel of the benchmark as a guest; the test is skipped where no compiler makes it."""
+    try:
+        cc.find()
+    except cc.BuildError as reason:
+        pytest.skip(str(reason))
+    elf = folder / f"{name}.elf"
+    cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
+    return Image.load(elf)
 
 
 def run_guest(elf: Path, engine: str = "interpreter", fuel: int = 10_000_000, console_takes: int = 1000) -> Guest:

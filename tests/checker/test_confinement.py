@@ -7,11 +7,12 @@ import ast
 from pathlib import Path
 
 import pytest
+from c_guest import kernel
 from careless import Mutant, mutants, mutated
 from native.programs import Program
 
 from denali import checker
-from denali.bench.programs import FLAGS, FOLDER, KERNELS
+from denali.bench.programs import KERNELS
 from denali.checker import Layout, Report, check, keep_checks
 from denali.isa.image import Image
 from denali.isa.runtime.compile import compile_object
@@ -19,7 +20,6 @@ from denali.isa.runtime.loader import frame_of
 from denali.isa.tools.assembler import assemble
 from denali.isa.translator import strides
 from denali.isa.translator.translate import Translation
-from denali.libos import cc
 from denali.system import load
 
 SIZE = 8192 + 96
@@ -178,13 +178,7 @@ def test_services_in_python_are_accepted(name: str) -> None:
 
 
 def accept_kernel(name: str, folder: Path, beyond: dict[str, int] = BEYOND) -> None:
-    try:
-        cc.find()
-    except cc.BuildError as reason:
-        pytest.skip(str(reason))
-    elf = folder / f"{name}.elf"
-    cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
-    image = Image.load(elf)
+    image = kernel(name, folder)
     assert len(checked(image, whole_pages(image)).refusals) <= beyond.get(name, 0)
 
 

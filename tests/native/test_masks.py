@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from c_guest import kernel
 from checker.careless import Mutant, mutated
 from masks import functions
 
-from denali.bench.programs import FLAGS, FOLDER, KERNELS
+from denali.bench.programs import KERNELS
 from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.interpreter.native import runtime_text
@@ -26,7 +27,6 @@ from denali.isa.translator.pages import PagedMemory
 from denali.isa.translator.strides import Strides
 from denali.isa.translator.translate import Translation
 from denali.kernel.births import private_size
-from denali.libos import cc
 from denali.system import load
 
 ROOT = Path(__file__).parents[2]
@@ -213,16 +213,6 @@ def test_every_kernel_of_the_benchmark_is_masked(name: str, tmp_path: Path) -> N
 def test_every_example_is_masked(path: Path) -> None:
     if path.stem != "__init__":
         accept(load(path))
-
-
-def kernel(name: str, folder: Path) -> Image:
-    try:
-        cc.find()
-    except cc.BuildError as reason:
-        pytest.skip(str(reason))
-    elf = folder / f"{name}.elf"
-    cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
-    return Image.load(elf)
 
 
 def accept(image: Image) -> None:
