@@ -232,7 +232,7 @@ class Frame:
         fuel = self._fuel()
         if block.pc in self.counted:
             fuel = body.opaque(fuel)  # LLVM would work out how many turns of a loop it allows
-        self._set_fuel(fuel)
+        self._set_fuel(fuel)  # not taken yet: the way out needs no second value
         short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT)
         body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
         body.label(enough)

@@ -80,8 +80,8 @@ class Translation:
     def module(self, entries: Iterable[int]) -> tuple[str, list[int]]:
         """A module with a unit for each of `entries` that is in known code, and those entries."""
         found = {entry: scope for entry in entries if (scope := self._scope(entry)) is not None}
-        known = frozenset(found)
-        layout = Layout(self.image, self.private_size, known, self.calls, self.mode, self.shared, self.masked)
+        there = frozenset(found)
+        layout = Layout(self.image, self.private_size, there, self.calls, self.mode, self.shared, self.masked)
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
