@@ -35,10 +35,10 @@ class Ends(Strides):
             if not own:
                 continue
             body.label(label)
-            self._give_back(self.fuel.back(block, pc))
             if pc in inside:
-                body.line(f"br label %{self.label_of(pc)}")
+                self._follow(pc)
                 continue
+            self._give_back(self.fuel.back(block, pc))
             self.registers.written = set(written)
             self.registers.values = {}
             for register in written:
@@ -50,6 +50,15 @@ class Ends(Strides):
         if pc in self.function.blocks and not self.fuel.back(block, pc) and not sets:
             return self.label_of(pc), False
         return self.body.name("way"), True
+
+    def _follow(self, pc: int) -> None:
+        """Go on at a block of this unit, with as much fuel taken as that expects."""
+        back = self.fuel.back(self.block, pc)
+        if back < 0:
+            self._take_fuel(pc, -back, self.fuel.spare(self.block))
+        else:
+            self._give_back(back)
+        self.body.line(f"br label %{self.label_of(pc)}")
 
     def _end(self, block: Block, target: Value | None) -> None:
         """End a block that does not end in a conditional branch; `target` where it is computed."""
@@ -77,7 +86,7 @@ class Ends(Strides):
         if pc in self.function.blocks:
             self._show_to([pc], after=True)
             self.registers.flush()
-            self.body.line(f"br label %{self.label_of(pc)}")
+            self._follow(pc)
         else:
             self._leave(str(pc), pc)
 
@@ -136,7 +145,7 @@ class Ends(Strides):
             registers.put(STACK, before)
         registers.reload(callee.writes & registers.held - SLOT_SET)
         if block.after in self.function.blocks:
-            body.line(f"br label %{self.label_of(block.after)}")
+            self._follow(block.after)
         else:
             self.body.line(f"br label %{self._exit(after, kept)}")
 
@@ -222,10 +231,9 @@ class Ends(Strides):
         for pc, (label, own) in ways.items():
             if own:
                 body.label(label)
-                self._give_back(self.fuel.back(self.block, pc))
                 for register in sorted(written & leaves.get(pc, {}).keys()):
                     self.registers.put(register, str(leaves[pc][register]))
-                body.line(f"br label %{self.label_of(pc)}")
+                self._follow(pc)
         body.label(other)
         if table is not None and ways.keys() >= set(table.targets):
             body.line("unreachable")

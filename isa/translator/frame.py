@@ -224,19 +224,17 @@ class Frame:
         body.branch(body.value(f"icmp eq i64 {differ}, 0"), go_on, other, likely=True)
         body.label(go_on)
 
-    def _take_fuel(self, block: Block) -> None:
-        needed = self.fuel.needed[block.pc]
-        if block.pc not in self.fuel.checkpoints or not needed:
-            return
+    def _take_fuel(self, pc: int, amount: int, back: int = 0) -> None:
+        """Take fuel for what follows at a block; where it is short the unit ends there, with `back` given back."""
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
-        if block.pc in self.counted:
+        if pc in self.counted:
             fuel = body.opaque(fuel)  # LLVM would work out how many turns of a loop it allows
         self._set_fuel(fuel)  # not taken yet: the way out needs no second value
-        short = self._exit(guest(block.pc), self._dirty_now(), FUEL_SHORT)
-        body.branch(body.value(f"icmp ult i64 {fuel}, {needed}"), short, enough, likely=False)
+        short = self._exit(guest(pc), self.dirty[pc], FUEL_SHORT, back)
+        body.branch(body.value(f"icmp ult i64 {fuel}, {amount}"), short, enough, likely=False)
         body.label(enough)
-        self._set_fuel(body.value(f"sub i64 {fuel}, {needed}"))
+        self._set_fuel(body.value(f"sub i64 {fuel}, {amount}"))
 
     def _give_back(self, amount: int) -> None:
         """Fuel that was taken for a longer path than the one taken."""
@@ -249,7 +247,7 @@ class Frame:
     def _fuel(self, back: int = 0) -> Value:
         """The fuel, with instructions given back that were taken but not executed."""
         fuel = self.body.value("load i64, ptr %fuel")
-        return self.body.value(f"add i64 {fuel}, {back}") if back else fuel
+        return self.body.value(f"add nuw i64 {fuel}, {back}") if back else fuel
 
     def _exit(self, pc: int | Value, dirty: frozenset[int], code: int = INTERPRET, back: int = 0) -> str:
         """The label of a cold block that unwinds with this pc."""

@@ -171,7 +171,7 @@ class Strides(Accesses):
         body = self.body
         body.label(f"stride_{block.pc:x}")
         plain, worth, begin = f"pc_{block.pc:x}", body.name("worth"), body.name("begin")
-        self.fuel_before = body.value("load i64, ptr %fuel")
+        self.fuel_before = self._fuel(self.fuel.paid(block.pc))
         most = self._least(self._turns(stride), str(MOST - 1))
         trips = self._least(body.value(f"add i64 {most}, 1"), self._turns_by_fuel(block))
         body.branch(body.value(f"icmp uge i64 {trips}, {FEWEST}"), worth, plain)

@@ -135,7 +135,8 @@ class Unit(Ends):
             self.stride, self.body.plain_floats = None, False
         self._start(block)
         self.body.label(f"pc_{block.pc:x}")
-        self._take_fuel(block)
+        if block.pc in self.fuel.checkpoints and (needed := self.fuel.needed[block.pc]):
+            self._take_fuel(block.pc, needed)
         self.rests = []
         self._write_rest(block, 0)
         for rest in self.rests:
