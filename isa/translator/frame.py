@@ -13,6 +13,7 @@ from ..context import CONTEXT, Mode
 from ..definitions.machine import CANONICAL_NAN
 from ..image import Image
 from .emit import Body, Value, field_offset, space_field
+from .emit_float import is_nan
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
@@ -215,13 +216,13 @@ class Frame:
                 self._look_at(exact, self._exit(where, self._dirty_now(), back=back))
 
     def _look_at(self, registers: Iterable[int], other: str) -> None:
-        """Leave where a register holds a NaN that is not the canonical one."""
-        body, differ, go_on = self.body, "0", self.body.name("canonical")
+        """Leave where a register holds a NaN that is not the canonical one; it may be a signalling one."""
+        body, strange, go_on = self.body, "false", self.body.name("canonical")
         for register in sorted(registers):
             value = self.registers.read(register)
-            bits = body.value(f"xor i64 {value}, {self._canonical(value)}")
-            differ = body.value(f"or i64 {differ}, {bits}")
-        body.branch(body.value(f"icmp eq i64 {differ}, 0"), go_on, other, likely=True)
+            nan, differs = is_nan(body, value, 64), body.value(f"icmp ne i64 {value}, {CANONICAL_NAN[64]}")
+            strange = body.value(f"or i1 {strange}, {body.value(f'and i1 {nan}, {differs}')}")
+        body.branch(strange, other, go_on, likely=False)
         body.label(go_on)
 
     def _take_fuel(self, pc: int, amount: int, back: int = 0) -> None:

@@ -21,6 +21,8 @@ FRAMES = ("sd {0}, {slot}(sp)", "ld {0}, {slot}(sp)", "lbu {0}, {slot}(sp)", "sw
           "fsd {f}, {slot}(sp)", "fld {f}, {slot}(sp)", "addi {0}, sp, {slot}")  # fmt: skip
 THROUGH = ("ld {0}, {near}({1})", "sd {0}, {near}({1})", "lhu {0}, {near}({1})", "la {0}, words", "la {0}, bytes")
 
+NANS = (0x7FF8_0000_0000_1234, 0x7FF0_0000_0000_1234, 0xFFF8_0000_0000_0000)  # one with bits, a signalling, a negative
+
 
 class Writer:
     """Assembly source in the making."""
@@ -112,7 +114,8 @@ def make(seed: int) -> Image:
     generator = random.Random(f"leafy {seed}")
     writer = Writer(generator)
     names = [f"f{n}" for n in range(generator.randrange(2, 6))]
-    starts = [f"{name}: .dword {value:#x}" for name, value in (("words", 0x7FF8_0000_0000_1234), ("more", 3))]
+    values = ("words", NANS[seed % len(NANS)]), ("more", 3)
+    starts = [f"{name}: .dword {value:#x}" for name, value in values]
     writer.lines += [".text", "_start:", "la t0, words", *(f"fld {f}, 0(t0)" for f in DOUBLES[:2])]
     writer.lines += ["ld s11, 0(t0)", "li s1, 9"]
     writer.some(0, names, 0)
