@@ -17,6 +17,7 @@ from denali.isa.translator.translate import Translation
 BATCH = 8 << 10  # bytes of guest text that are translated together
 OPTIONS = (  # of LLVM's back end
     "-align-all-nofallthru-blocks=4",  # to 16 bytes where a jump leads: processors guess computed jumps better then
+    "-x86-experimental-pref-innermost-loop-alignment=6",  # to 64: short loops then fetch alike wherever their unit lies
     "-enable-ext-tsp-block-placement",  # blocks in an order that makes the most of falling through
 )
 LONG = 8 << 20  # characters of LLVM IR; without optimisation every value has its place in a native stack frame

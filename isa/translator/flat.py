@@ -113,29 +113,8 @@ class FlatMemory:
         return Home(str(start), str(size), self._place(address))
 
     def load(self, address: Value, width: int, kind: str) -> Value:
-        """A load. One that is alone in its group is done in each region apart, so that the usual one stays simple."""
-        access, group = self.unit.planned()
-        body = self.body
-        if access.address.base is None or group.private or group.count > 1:
-            return body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
-        go_on, other, also, loaded = (body.name(name) for name in ("private", "other", "shared", "loaded"))
-        private, shared = self._fits(address, access, group), self._fits_shared(address, access, group)
-        first, second, sides = private, shared, (False, True)
-        if access.pc in self.layout.shared:
-            first, second, sides = shared, private, (True, False)
-        body.branch(first, go_on, other, likely=True)
-        body.label(other)
-        body.branch(second, also, self.unit.exit_here())
-        body.label(also)
-        rare = body.value(f"load {kind}, ptr {self._side(address, group, shared=sides[1])}, align 1")
-        bank = "x" if kind == "double" else "r"  # LLVM would make one load of the two, from a place to be chosen
-        rare = body.value(f'call {kind} asm "", "={bank},0"({kind} {rare})')
-        body.line(f"br label %{loaded}")
-        body.label(go_on)
-        usual = body.value(f"load {kind}, ptr {self._side(address, group, shared=sides[0])}, align 1")
-        body.line(f"br label %{loaded}")
-        body.label(loaded)
-        return body.value(f"phi {kind} [ {usual}, %{go_on} ], [ {rare}, %{also} ]")
+        """A load."""
+        return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
@@ -178,12 +157,6 @@ class FlatMemory:
         body.line(f"br label %{go_on}")
         body.label(go_on)
         self.deltas[key] = body.value(f"phi ptr [ {usual}, %{here} ], [ {rare}, %{also} ]")
-
-    def _side(self, address: Value, group: Group, *, shared: bool) -> Value:
-        """The host address, in one of the regions, of an access that is alone and fits there."""
-        if self.body.masked:
-            return self._masked(address, 0, group.span, shared=shared)
-        return self._shared(address) if shared else self._place(address)
 
     def _masked(self, address: Value, low: int, span: int, *, shared: bool = False) -> Value:
         """The host address of the first of `span` bytes from `address + low` on, null unless all lie in a region."""

@@ -17,7 +17,7 @@ from .emit_float import is_nan
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
-from .loops import STACK, counted, known_before
+from .loops import STACK, known_before
 from .nans import CANONICAL, Forced, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .stack import reach
@@ -105,7 +105,6 @@ class Frame:
             r: value for r, value in assumed.items() if r in self.registers.held and self._testable(r, value)
         }
         self.before, self.stack = self._known()
-        self.counted = counted(function, entry)
         self.cold: list[str] = []
         self.block = self.blocks[0]
         self.here = Located(0, None, {}, 0)  # type: ignore[arg-type]
@@ -229,8 +228,6 @@ class Frame:
         """Take fuel for what follows at a block; where it is short the unit ends there, with `back` given back."""
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
-        if pc in self.counted:
-            fuel = body.opaque(fuel)  # LLVM would work out how many turns of a loop it allows
         self._set_fuel(fuel)  # not taken yet: the way out needs no second value
         short = self._exit(guest(pc), self.dirty[pc], FUEL_SHORT, back)
         body.branch(body.value(f"icmp ult i64 {fuel}, {amount}"), short, enough, likely=False)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from .units import Block, Function
 
-
 Edge = tuple[int, int]  # from the block at a pc to that at another
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .loops import nested
 from .units import Block, Function
 
 COPY = 48  # bits of a key below the number of the copy
@@ -44,8 +45,13 @@ def inlined(function: Function, home: int, functions: Mapping[int, Function]) ->
 
 
 def _worth(callee: Function, home: int, size: int) -> bool:
-    """Whether a call is done inside: of a small function that calls nobody, or of the function by itself."""
+    """Whether a call is done inside: of a small function that calls nobody, or of the function by itself.
+
+    Not where that has loops in loops: what it does is then worth more than its calls, and fits fewer host registers.
+    """
     kinds = {block.kind for block in callee.blocks.values()}
+    if callee.entry == home and nested(callee):
+        return False
     if size + callee.size > (RECURSIVE if callee.entry == home else LARGEST) or "indirect" in kinds:
         return False
     if callee.entry != home and (callee.size > LEAF or "call" in kinds):

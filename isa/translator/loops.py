@@ -29,15 +29,10 @@ def loops_of(function: Function) -> dict[int, frozenset[int]]:
     return {header: _loop(function, header, predecessors) for header in sorted(headers)}
 
 
-def counted(function: Function, entry: int) -> set[int]:
-    """Headers of loops without a call: LLVM could tell from the fuel how often they turn, and would, at each entry.
-
-    For those of several blocks, which are often left early, that costs more than it saves.
-    """
-    headers, predecessors = loop_headers(function, entry), _predecessors(function)
-    loops = {header: _loop(function, header, predecessors) for header in headers}
-    plain = {header for header, body in loops.items() if all(function.blocks[pc].kind not in CALLS for pc in body)}
-    return {header for header in plain if len(loops[header]) > 1}
+def nested(function: Function) -> bool:
+    """Whether a loop stands in another."""
+    loops = loops_of(function)
+    return any(header in body for header in loops for other, body in loops.items() if other != header)
 
 
 def _predecessors(function: Function) -> dict[int, set[int]]:

@@ -123,7 +123,6 @@ FORGOTTEN = [
     (FLAT, Mutant("behind the record's beginning", FlatMemory, "_masked", "CONTEXT.itemsize", "0")),
     (FLAT, Mutant("all groups by their own values", FlatMemory, "pointer", "if delta is None:", "if True:")),
     (FLAT, Mutant("the stack by its own values", FlatMemory, "private", "if self.body.masked:", "if False:")),
-    (FLAT, Mutant("an access alone", FlatMemory, "_side", "if self.body.masked:", "if False:")),
     (FLAT, Mutant("the entry table", Ends, "_unit_at", "body.kept(offset, size)", "offset")),
     (FLAT, Mutant("a table of the image", Accesses, "entry_of", "if body.masked:", "if False:")),
     (FLAT, Mutant("the turns of a loop", Strides, "pointer_in_copy", "if body.masked:", "if False:")),
