@@ -68,8 +68,8 @@ class Elimination:
         )
 
     def _gather(self) -> None:
-        """Facts about a loop's rounds last: what bounds them is found from the others."""
-        facts = list(self.scope.facts())
+        """What is the same first, for the rest to be said in older terms; last a loop's rounds: others bound them."""
+        facts = sorted(self.scope.facts(), key=lambda fact: not (isinstance(fact, Within) and fact.arc.length == 1))
         for fact in facts:
             if isinstance(fact, Within):
                 self._add(Sum(fact.terms, 0), fact.arc)
@@ -157,7 +157,7 @@ class Elimination:
         return arc if arc.length and arc.first + arc.length <= WORD else None
 
     def _add(self, value: Sum, arc: Arc) -> None:
-        value = self._expanded(value)
+        value = self._reduced(self._expanded(value))
         arc = arc.shifted(-value.constant)
         if not value.terms:
             self.never |= not Arc(0, 1).within(*arc)

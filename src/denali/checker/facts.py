@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from denali.checker.state import Flags
-from denali.checker.sums import WORD, Arc, Sum, Term, low, trailing
+from denali.checker.sums import WORD, Arc, Sum, Term, intrinsic, low, signed, trailing
 
 Terms = tuple[tuple[Term, int], ...]
 
@@ -146,6 +146,8 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
     """That a sum lies in an arc, and what follows for what its only term was made of."""
     yield from _of_multiple(a, arc)
     terms, arc = a.terms, arc.shifted(-a.constant)
+    if len(terms) == 1:
+        arc = arc.meet(intrinsic(terms[0][0]).scaled(signed(terms[0][1])))
     yield Within(terms, arc)
     if len(terms) != 1 or terms[0][1] != 1 or arc.first + arc.length > WORD:
         return

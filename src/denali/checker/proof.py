@@ -244,8 +244,9 @@ class Scope:
             yield from self.proof.own[start]
 
     def never(self) -> bool:
-        """Whether this way is never taken, as a comparison of constants on it says."""
-        plainly = (isinstance(f, Within) and not f.terms and not Arc(0, 1).within(*f.arc) for f in self.facts())
+        """Whether this way is never taken, as a comparison on it says of constants, or of what cannot be so."""
+        within = (fact for fact in self.facts() if isinstance(fact, Within))
+        plainly = (not f.arc.length or (not f.terms and not Arc(0, 1).within(*f.arc)) for f in within)
         return any(plainly) or (self.proof.patient and self.together.never)
 
     @property

@@ -327,8 +327,6 @@ def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
     a, b = (b, a) if a.number is not None else (a, b)
     if b.number is not None and b.number < 1 << zeros(a):
         return a + b
-    if b.number is not None:
-        return None
     return a if a == b else of("either", a, b)
 
 

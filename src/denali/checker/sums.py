@@ -250,12 +250,16 @@ def intrinsic(one: Term) -> Arc:
         case "both":
             return min(map(_own_arc, one.identity), key=lambda arc: arc.length)
         case "either":
-            return Arc(0, 1 << max((_own_arc(part).length - 1).bit_length() for part in one.identity))
+            least = max(part.number or 0 for part in one.identity)
+            end = 1 << max((_own_arc(part).length - 1).bit_length() for part in one.identity)
+            return Arc(least, end - least)
         case _:
             return ALL
 
 
 def _own_arc(value: Sum) -> Arc:
+    if value.number is not None:
+        return Arc(0, value.number + 1)
     arc = intrinsic(value.single) if value.single is not None else ALL
     return arc if arc.first == 0 else ALL
 
