@@ -43,6 +43,7 @@ SAME = re.compile(
     r'|call \w+ asm (?:sideeffect )?"", "=\w,0"\(\w+ (\S+)\).*)$'
 )
 CHOOSES = re.compile(r"phi ptr |select i1 [^,]+, ptr ")
+MERGES = re.compile(r"phi (?:ptr|i64) ")
 CHOICE = re.compile(r"\[ (\S+), %\S+ \]")
 SELECT = re.compile(r"select i1 [^,]+, \w+ (\S+), \w+ (\S+)$")
 AND = re.compile(r"and i64 (\S+), (\S+)$")
@@ -296,6 +297,10 @@ class Function:
             return inner(next(part for part in found.groups() if part))
         if (found := SATURATED.match(body)) and not (less := self.sum_of(found[1])).terms:
             return [Sum(frozenset(), max(less.constant - int(found[2]), 0))]
+        if MERGES.match(body):  # the same however it was come to, as of loads that LLVM does only on some ways
+            ways = {one for part in CHOICE.findall(body) for one in inner(part)}
+            if len(ways) == 1:
+                return list(ways)
         if choose and CHOOSES.match(body):
             parts = CHOICE.findall(body) or list(SELECT.match(body).groups())  # type: ignore[union-attr]
             return [one for part in parts for one in inner(part)]
