@@ -14,7 +14,7 @@ from denali.checker.elimination import Elimination
 from denali.checker.facts import Below, Fact, Terms, Until, Within, inverse, learn, parts
 from denali.checker.flow import Flow
 from denali.checker.rounds import Rounds
-from denali.checker.state import State
+from denali.checker.state import Flags, State
 from denali.checker.sums import (
     ALL,
     BASES,
@@ -124,6 +124,8 @@ class Proof:
             return False
         if scope.never() or test(value, scope):
             return True
+        if self.alike and any(test(other, scope) for other in scope.alike(value)):
+            return True
         for one, count in value.terms:
             if one.kind == "select":
                 rest = value.minus(Sum(((one, count),), 0))
@@ -177,17 +179,17 @@ class Proof:
         facts = [replaced.of_fact(fact) for fact in carried]
         return Scope(self, source, (*facts, *self.on_way(source, merge)))
 
-    def constant(self, value: Sum, block: int) -> int | None:
-        """The number that a value always is, if it is one: what it is on one way, and then on all."""
-        found: set[int] = set()
+    def constant(self, value: Sum, block: int) -> Sum | None:
+        """The number, or base and number, that a value always is, if it is one: what it is on one way, then on all."""
+        found: set[Sum] = set()
         seen: set[tuple[int, Sum]] = set()
         visits = Counter[int]()
         pending = [(value, block)]
         while pending:
             one, place = pending.pop()
             merge = self._merge_above(place)
-            if one.number is not None:
-                found.add(one.number)
+            if all(term.kind in BASES for term, _ in one.terms):
+                found.add(one)
             elif merge is None or visits[merge] > VISITS or not self.known(one, merge):
                 return None
             elif (merge, one) not in seen:  # what has been seen holds by induction over the rounds of a loop
@@ -308,16 +310,15 @@ class Scope:
         """Whether a value is among the `length` numbers from `first` on."""
         if self.bound(value).within(first, length):
             return True
-        if self.proof.patient and self.together.bound(value).within(first, length):
-            return True
-        return self.proof.alike and any(self._like(value, fact, first, length) for fact in self.facts())
+        return self.proof.patient and self.together.bound(value).within(first, length)
 
-    def _like(self, value: Sum, fact: Fact, first: int, length: int) -> bool:
-        """Whether a value lies there because it is always as far from another, of which that is known."""
-        if not isinstance(fact, Within) or fact.arc.length > length or not value.terms:
-            return False
-        distance = self.proof.constant(value.minus(Sum(fact.terms, 0)), self.block)
-        return distance is not None and fact.arc.shifted(distance).within(first, length)
+    def alike(self, value: Sum) -> Iterator[Sum]:
+        """The same value, in terms of others that something is known of, if it is always as far from them."""
+        within = (fact for fact in self.facts() if isinstance(fact, Within) and fact.arc.length < WORD // 2)
+        for terms in dict.fromkeys(fact.terms for fact in within):
+            distance = self.proof.constant(value.minus(Sum(terms, 0)), self.block)
+            if distance is not None:
+                yield distance + Sum(terms, 0)
 
     def _apart(self, value: Sum, links: int) -> Arc:
         """Term by term."""
@@ -358,6 +359,11 @@ class Scope:
                 first = other.first + (not fact.even)
                 yield fact.b.terms, Arc(first % WORD, WORD - first).shifted(-fact.b.constant)
 
+    def _excludes(self, facts: Iterable[Fact], links: int) -> bool:
+        """Whether one of some facts about sums cannot be so."""
+        within = (fact for fact in facts if isinstance(fact, Within))
+        return any(not self.bound(Sum(fact.terms, 0), links).meet(fact.arc).length for fact in within)
+
     def _of_term(self, one: Term, links: int) -> Arc:
         """What follows from how a term was made."""
         arc = intrinsic(one)
@@ -366,6 +372,10 @@ class Scope:
         if one.kind == "select":
             found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
             return found[0].join(found[1])
+        if one.kind == "set":
+            flags, condition = Flags(*one.identity[:4]), one.identity[4]
+            never, always = (self._excludes(learn(flags, said), links) for said in (condition, inverse(condition)))
+            return Arc(always, max(2 - never - always, 0))
         if one.kind in ("low", "shr", "and", "high"):
             inner = self.bound(one.identity[0], links)
             plain = inner.first + inner.length <= WORD

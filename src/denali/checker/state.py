@@ -139,8 +139,9 @@ class Step:
     def load(self, state: State, instruction: Instruction, address: Sum, size: int) -> Sum:
         """What is read from memory; a slot of the frame keeps what was found there."""
         offset = stack_offset(address)
-        if offset is not None and size == 8:
-            return state.values.setdefault(offset, of("at", instruction.address, "slot"))
+        if offset is not None and size <= 8:
+            slot = state.values.setdefault(offset, of("at", instruction.address, "slot"))
+            return low(slot, 8 * size) if size < 8 else slot
         value = self.loaded(address, instruction, size)
         cell = context_cell(address)
         if cell is not None and size == 8 and value == of("at", instruction.address, "loaded"):
@@ -150,14 +151,18 @@ class Step:
     def set(self, state: State, instruction: Instruction, operand: Operand, value: Sum) -> None:
         """Give an operand a value."""
         if operand.memory is not None:
-            self.store(state, self.address(state, instruction, operand.memory), operand.size, value)
+            address = self.address(state, instruction, operand.memory)
+            self.store(state, address, operand.size, value)
+            offset = stack_offset(address)
+            if offset is not None and operand.size < 8:
+                state.values[offset] = _beside(instruction, "beside", operand.size, value)
             return
         assert operand.register is not None
         full = whole(operand.register)
         if operand.size < 4:
-            above = masked(of("at", instruction.address, full), MASK << 8 * operand.size & MASK)
             hidden = operand.register.endswith("h")
-            value = of("at", instruction.address, full) if hidden else low(value, 8 * operand.size) + above
+            beside = _beside(instruction, full, operand.size, value)
+            value = of("at", instruction.address, full) if hidden else beside
         elif operand.size == 4:
             value = low(value, 32)
         if len(value.terms) > ROUNDED or any(term.depth > DEEP for term, _ in value.terms):
@@ -220,6 +225,11 @@ class Step:
 
 
 ENDS = frozenset({"ret", "ud2", "int3"})
+
+
+def _beside(instruction: Instruction, place: str, size: int, value: Sum) -> Sum:
+    """A value of less than eight bytes with what is unknown above them."""
+    return low(value, 8 * size) + masked(of("at", instruction.address, place), MASK << 8 * size & MASK)
 
 
 def _bits(name: str) -> int:
