@@ -15,7 +15,7 @@ from denali.checker.facts import Below, Fact, Terms, Until, Within, either, not_
 from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, low, multiply, number, run_of, signed, trailing
 
 if TYPE_CHECKING:
-    from denali.checker.proof import Scope
+    from denali.checker.scope import Scope
 
 SUMS = 1500  # looked at for one scope
 Age = tuple[tuple[bool, int], tuple[bool, int]]

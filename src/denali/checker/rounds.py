@@ -15,7 +15,8 @@ from denali.checker.facts import Below, Fact, Until, Within
 from denali.checker.sums import ALL, WORD, Arc, Sum, Term, number, signed
 
 if TYPE_CHECKING:
-    from denali.checker.proof import Proof, Scope
+    from denali.checker.proof import Proof
+    from denali.checker.scope import Scope
 
 
 class Rounds:

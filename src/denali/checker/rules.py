@@ -24,7 +24,8 @@ import numpy as np
 from denali.checker.facts import Below
 from denali.checker.flow import FAR, NEAR, Flow
 from denali.checker.machine_code import Function, Instruction, Object, Operand, read
-from denali.checker.proof import Proof, Scope
+from denali.checker.proof import Proof
+from denali.checker.scope import Scope
 from denali.checker.state import GENERAL, State, Step, Unreadable, jump_table, stack_offset
 from denali.checker.sums import BASES, Sum, Term, forget, number, of
 from denali.isa.context import CONTEXT, SPACE

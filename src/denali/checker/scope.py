@@ -1,0 +1,216 @@
+"""What is known at a point of a function: facts of all blocks that dominate it, and what they say of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from denali.checker.elimination import Elimination
+from denali.checker.facts import Below, Fact, Terms, Within, inverse, learn, parts
+from denali.checker.state import Flags
+from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, intrinsic, number, run_of, signed, zeros
+
+if TYPE_CHECKING:
+    from denali.checker.proof import Proof
+
+FACTORS = (1, 2, 4, 8, 16, 32, 64)
+LINKS = 4  # of "less than a value that is less than …"
+
+
+class Scope:
+    """What is known at the end of a block on one way: what its dominators say, and `extra` facts of the way."""
+
+    def __init__(self, proof: Proof, block: int, extra: tuple[Fact, ...]) -> None:
+        self.proof, self.block, self.extra = proof, block, extra
+        self._together: Elimination | None = None
+
+    def knowing(self, facts: Iterable[Fact]) -> Scope:
+        """With more facts."""
+        return Scope(self.proof, self.block, (*self.extra, *facts))
+
+    def facts(self) -> Iterator[Fact]:
+        """All that is known."""
+        yield from self.extra
+        for start in self.proof.chain(self.block):
+            yield from self.proof.own[start]
+
+    def never(self) -> bool:
+        """Whether this way is never taken, as a comparison on it says of constants, or of what cannot be so."""
+        within = (fact for fact in self.facts() if isinstance(fact, Within))
+        plainly = (not f.arc.length or (not f.terms and not Arc(0, 1).within(*f.arc)) for f in within)
+        return any(plainly) or (self.proof.patient and self.together.never)
+
+    @property
+    def together(self) -> Elimination:
+        """What several facts say together."""
+        if self._together is None:
+            self._together = Elimination(self)
+            if more := self._together.decided():
+                self.extra += tuple(more)
+                self._together = Elimination(self)
+        return self._together
+
+    def below(self, merge: int, value: Sum) -> Iterator[Fact]:
+        """What was learned behind a merge, of facts that have a term in common with a value or with a loop's rounds."""
+        wanted = set(every(value))
+        if self.proof.patient:
+            wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
+        found = list(self.extra)
+        for start in self.proof.chain(self.block):
+            if start == merge:
+                break
+            found += self.proof.own[start]
+        for fact in found:
+            terms = {one for part in parts(fact) for one in every(part)}
+            if not wanted.isdisjoint(terms) or (self.proof.patient and _of_merge(terms, merge)):
+                yield fact
+
+    def bound(self, value: Sum, links: int = LINKS) -> Arc:
+        """An arc in which a value lies."""
+        if not value.terms:
+            return Arc(value.constant, 1)
+        arc = self._stated(value.terms, links)
+        if len(value.terms) == 1:
+            one, count = value.terms[0]
+            arc = arc.meet(self._of_term(one, links).scaled(signed(count)))
+            if one.kind == "and":
+                arc = arc.from_multiple(count * one.identity[1] & -count * one.identity[1])
+        elif arc == ALL:
+            arc = self._apart(value, links)
+        return arc.shifted(value.constant)
+
+    def zeros(self, value: Sum) -> int:
+        """How many of its lowest bits are zero, seen through merges: those of all that goes into them."""
+        return self._zeros(value, set())
+
+    def _zeros(self, value: Sum, seen: set[Term]) -> int:
+        found = [zeros(number(value.constant))]
+        for one, count in value.terms:
+            if one.kind != "phi":
+                found.append(zeros(Sum(((one, count),), 0)))
+            elif one not in seen:
+                seen.add(one)
+                start, place = one.identity
+                values = [self.proof.flow.after[s].values[place] for s in self.proof.flow.blocks[start].sources]
+                found.append(zeros(number(count)) + min(self._zeros(inner, seen) for inner in values))
+        return min(found)
+
+    def lies(self, value: Sum, first: int, length: int) -> bool:
+        """Whether a value is among the `length` numbers from `first` on."""
+        if self.bound(value).within(first, length):
+            return True
+        return self.proof.patient and self.together.bound(value).within(first, length)
+
+    def alike(self, value: Sum) -> Iterator[Sum]:
+        """The same value, in terms of others that something is known of, if it is always as far from them."""
+        within = (fact for fact in self.facts() if isinstance(fact, Within) and fact.arc.length < WORD // 2)
+        for terms in dict.fromkeys(fact.terms for fact in within):
+            distance = self.proof.constant(value.minus(Sum(terms, 0)), self.block)
+            if distance is not None:
+                yield distance + Sum(terms, 0)
+
+    def _apart(self, value: Sum, links: int) -> Arc:
+        """Term by term."""
+        total = Arc(0, 1)
+        for pair in value.terms:
+            total = total.plus(self.bound(Sum((pair,), 0), links))
+            if total.length == WORD:
+                break
+        return total
+
+    def _stated(self, terms: Terms, links: int) -> Arc:
+        """What facts say of these terms, or of what they are a multiple of."""
+        wanted: dict[Terms, int] = {}
+        for factor in FACTORS:
+            for sign in (factor, -factor):
+                if all(signed(count) % factor == 0 for _, count in terms):
+                    wanted[tuple((one, signed(count) // sign & MASK) for one, count in terms)] = sign
+        arc = ALL
+        for fact in self.facts():
+            if isinstance(fact, Within):
+                if fact.terms in wanted:
+                    arc = arc.meet(fact.arc.scaled(wanted[fact.terms]))
+            elif isinstance(fact, Below) and links:
+                for mine, limit in self._limits(fact, wanted, links - 1):
+                    arc = arc.meet(limit.scaled(wanted[mine]))
+        return arc
+
+    def _limits(self, fact: Below, wanted: dict[Terms, int], links: int) -> Iterator[tuple[Terms, Arc]]:
+        """What an order of two values says of one of them, as the other's arc is known."""
+        if fact.a.terms in wanted:
+            other = self.bound(fact.b, links)
+            if other.first + other.length <= WORD:
+                last = other.first + other.length - 1
+                yield fact.a.terms, Arc(0, max(last + fact.even, 0)).shifted(-fact.a.constant)
+        if fact.b.terms in wanted:
+            other = self.bound(fact.a, links)
+            if other.first + other.length <= WORD:
+                first = other.first + (not fact.even)
+                yield fact.b.terms, Arc(first % WORD, WORD - first).shifted(-fact.b.constant)
+
+    def _excludes(self, facts: Iterable[Fact], links: int) -> bool:
+        """Whether one of some facts about sums cannot be so."""
+        within = (fact for fact in facts if isinstance(fact, Within))
+        return any(not self.bound(Sum(fact.terms, 0), links).meet(fact.arc).length for fact in within)
+
+    def _of_term(self, one: Term, links: int) -> Arc:
+        """What follows from how a term was made."""
+        arc = intrinsic(one)
+        if one.kind == "phi" and links:
+            return self.proof.rounds.arc(one)
+        if one.kind == "select":
+            found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
+            return found[0].join(found[1])
+        if one.kind == "set":
+            flags, condition = Flags(*one.identity[:4]), one.identity[4]
+            never, always = (self._excludes(learn(flags, said), links) for said in (condition, inverse(condition)))
+            return Arc(always, max(2 - never - always, 0))
+        if one.kind in ("low", "shr", "and", "high"):
+            inner = self.bound(one.identity[0], links)
+            plain = inner.first + inner.length <= WORD
+            if one.kind == "low" and inner.within(0, 1 << one.identity[1]):
+                return inner.meet(arc)
+            if one.kind in ("shr", "high") and plain and inner.length:
+                ends = inner.first, inner.first + inner.length - 1
+                first, last = (e >> one.identity[1] if one.kind == "shr" else e * one.identity[1] >> 64 for e in ends)
+                return Arc(first, last - first + 1)
+            lowest = one.identity[1] & -one.identity[1] if one.kind == "and" else 0
+            if lowest and one.identity[1] + lowest == WORD:
+                return arc.meet(inner.plus(Arc(1 - lowest & MASK, lowest)))
+            if lowest and plain and run_of(one.identity[1]) and inner.within(0, 1 << one.identity[1].bit_length()):
+                first, last = (end & one.identity[1] for end in (inner.first, inner.first + inner.length - 1))
+                return Arc(first, last - first + 1)
+        if one.kind == "product":
+            return self.bound(one.identity[0], links).times(self.bound(one.identity[1], links))
+        return arc
+
+
+def _of_rounds(fact: Fact) -> bool:
+    return any(one.kind == "round" for part in parts(fact) for one, _ in part.terms)
+
+
+def _of_merge(terms: Iterable[Term], merge: int) -> bool:
+    return any(one.kind == "phi" and one.identity[0] == merge for one in terms)
+
+
+def same(one: Term, other: Sum) -> Fact:
+    """That a term is some value."""
+    difference = Sum(((one, 1),), 0).minus(other)
+    return Within(difference.terms, Arc(-difference.constant & MASK, 1))
+
+
+def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
+    """The two values of a select, each with what is known when it is chosen."""
+    flags, condition, yes, no = one.identity
+    if flags is None:
+        condition = None
+    yield yes, learn(flags, condition)
+    yield no, learn(flags, inverse(condition) if condition else None)
+
+
+def every(value: Sum) -> Iterator[Term]:
+    """All terms of a sum, and those they are made of."""
+    for one, _ in value.terms:
+        yield one
+        for inner in one.inside:
+            yield from every(inner)
