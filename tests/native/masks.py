@@ -33,7 +33,7 @@ PLACED = re.compile(
 KEPT = re.compile(
     r'call i64 asm "cmpq \$2, \$0\\0Acmovaeq \$3, \$0", "=r,0,' + FLAGS + r'"\(i64 (\S+), i64 (\S+), i64 0\)'
 )
-ASSIGNED = re.compile(r"  (%[\w.]+) = (?:tail |musttail )?(.*)")
+ASSIGNED = re.compile(r"  (%[\w.-]+) = (?:tail |musttail )?(.*)")
 LOAD = re.compile(r"load (?:volatile )?([\w<> ]+), ptr (.+?)(?:, align| *,|$)")
 STORE = re.compile(r"  store ([\w<> ]+?) [^ ,]+, ptr (.+?)(?:, align|,|$)")
 GEP = re.compile(r"getelementptr (?:(?:inbounds|nuw|nusw) )*(\w+), ptr (.+?), i64 (\S+)$")
@@ -261,9 +261,9 @@ class Function:
                     return [*self.sums(one), *self.sums(other)], here
         return [], None
 
-    def sum_of(self, text: str) -> Sum:
+    def sum_of(self, text: str, within: frozenset[str] = frozenset()) -> Sum:
         """A value as a sum that does not look into choices."""
-        found = self.sums(text, choose=False)
+        found = self.sums(text, choose=False, within=within)
         return found[0]
 
     def sums(self, text: str, *, choose: bool = True, within: frozenset[str] = frozenset()) -> list[Sum]:
@@ -295,17 +295,16 @@ class Function:
             return self.linear(found[1], inner(found[2]), inner(found[3])) or [_one(text)]
         if found := SAME.match(body):
             return inner(next(part for part in found.groups() if part))
-        if (found := SATURATED.match(body)) and not (less := self.sum_of(found[1])).terms:
+        if (found := SATURATED.match(body)) and not (less := self.sum_of(found[1], within)).terms:
             return [Sum(frozenset(), max(less.constant - int(found[2]), 0))]
-        if MERGES.match(body):  # the same however it was come to, as of loads that LLVM does only on some ways
-            ways = {one for part in CHOICE.findall(body) for one in inner(part)}
-            if len(ways) == 1:
+        if MERGES.match(body):
+            ways = {one for leaf in self.merged(text) for one in inner(leaf)}
+            if len(ways) == 1 or (choose and CHOOSES.match(body)):
                 return list(ways)
-        if choose and CHOOSES.match(body):
-            parts = CHOICE.findall(body) or list(SELECT.match(body).groups())  # type: ignore[union-attr]
-            return [one for part in parts for one in inner(part)]
+        elif choose and CHOOSES.match(body):
+            return [one for part in SELECT.match(body).groups() for one in inner(part)]  # type: ignore[union-attr]
         if found := LOAD.match(body):
-            place = self.sum_of(found[2])
+            place = self.sum_of(found[2], within)
             atoms = [atom for atom, _ in place.terms]
             entry = next((atom for atom in atoms if atom.startswith("entry(")), None)
             if entry is None and atoms == [TLB_AT] and place.constant >= TLB.itemsize:
@@ -316,9 +315,22 @@ class Function:
                 return [_one(f"load({atoms[0]}+{place.constant})")]
             return [_one(text)]
         found = AND.match(body)
-        if found and any((TLB_MASK, 32) in self.sum_of(one).terms for one in found.groups()):
+        if found and any((TLB_MASK, 32) in self.sum_of(one, within).terms for one in found.groups()):
             return [_one(f"entry({text})")]
         return [_one(text)]
+
+    def merged(self, text: str) -> list[str]:
+        """What comes together in a value, in whatever order on whichever ways."""
+        seen, pending, leaves = {text}, [text], list[str]()
+        while pending:
+            body = self.values.get(one := pending.pop(), "")
+            if not MERGES.match(body):
+                leaves.append(one)
+                continue
+            fresh = [part for part in dict.fromkeys(CHOICE.findall(body)) if part not in seen]
+            seen |= set(fresh)
+            pending += fresh
+        return leaves
 
     def linear(self, operation: str, left: list[Sum], right: list[Sum]) -> list[Sum]:
         """The sums of an operation, where it gives sums."""
