@@ -30,6 +30,7 @@ def show(results: Results, console: Console) -> None:
         table.add_row(kernel, native, *(_cell(results.ratio(kernel, name)) for name in others))
     table.add_section()
     table.add_row("[bold]geomean", "", *(_cell(results.geomean(name)) for name in others))
+    table.add_row("[bold]... of least times", "", *(_cell(results.geomean(name, least=True)) for name in others))
     python = [(name, mean) for name in others if (mean := results.geomean(name, python=True)) is not None]
     for name, mean in python:
         table.add_row("[bold]geomean py_", "", *(_cell(mean if other == name else None) for other in others))

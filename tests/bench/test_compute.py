@@ -93,6 +93,13 @@ def test_the_json_has_what_its_readers_are_promised(engines: dict[str, Fake]) ->
     assert set(report) >= {"kernels", "geomean", "skipped"}
 
 
+def test_of_least_times_one_round_that_was_disturbed_does_not_count() -> None:
+    results = Results("cc")
+    results.samples["fib"] = {"native": [Sample(1, 0), Sample(1, 0)], "even": [Sample(2, 0), Sample(9, 0)]}
+    assert results.geomean("even", least=True) == pytest.approx(2)
+    assert results.geomean("even") == pytest.approx(5.5)
+
+
 def test_a_geomean_needs_a_figure() -> None:
     assert Results("cc").geomean("native") is None
 
