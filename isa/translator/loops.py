@@ -19,7 +19,6 @@ Registers = dict[int, Known]
 STACK = 2  # x2, and the base of what is some distance from where the function found it
 PRESERVED = frozenset({2, 8, 9, *range(18, 28)})  # registers that a call leaves as they were
 ALL = frozenset(range(1, 32))
-CALLS = ("call", "back")  # ends of blocks
 
 
 def loops_of(function: Function) -> dict[int, frozenset[int]]:
