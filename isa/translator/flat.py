@@ -91,10 +91,10 @@ class FlatMemory:
         distance = signed(access.address.distance) - low if self.body.masked else address
         return self.body.value(f"getelementptr i8, ptr {delta}, i64 {distance}")
 
-    def _shared(self, address: Value) -> Value:
+    def _shared(self) -> Value:
+        """The distance of the read-only bytes."""
         start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-        distance = self.body.value(f"sub i64 {address}, {self.layout.image.ro_start}")
-        return self.body.value(f"getelementptr i8, ptr {start}, i64 {distance}")
+        return self.body.value(f"getelementptr i8, ptr {start}, i64 {-self.layout.image.ro_start}")
 
     def _place(self, address: Value) -> Value:
         distance = self.body.value(f"add i64 {address}, {self.layout.displacement}")
@@ -143,7 +143,7 @@ class FlatMemory:
             if body.masked:
                 self.deltas[key] = self._masked(address, low, group.span)
             return
-        mine, theirs = "%own", "" if body.masked else self._shared("0")
+        mine, theirs = "%own", "" if body.masked else self._shared()
         first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
         if access.pc in self.layout.shared:
             first, second = second, first
