@@ -11,7 +11,6 @@ from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.interpreter.native import runtime_text
 from denali.isa.runtime.worker import LEVEL, QUICK, Answer, Request
-from denali.isa.translator.nans import CANONICAL_BY_CHOICE, CANONICAL_BY_TABLE
 from denali.isa.translator.translate import Translation
 
 BATCH = 8 << 10  # bytes of guest text that are translated together
@@ -90,8 +89,6 @@ def machine(level: int) -> llvm.TargetMachine:
 def optimise(text: str, level: int = LEVEL) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
     """Parse and verify a module, and optimise it unless it is wanted quickly."""
     context = llvm.create_context()
-    if "+avx512f" in host()[1]:
-        text = text.replace(CANONICAL_BY_CHOICE, CANONICAL_BY_TABLE)
     module = llvm.parse_assembly(text, context)
     module.verify()
     host_machine = machine(level)

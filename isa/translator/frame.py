@@ -13,12 +13,12 @@ from ..context import CONTEXT, Mode
 from ..definitions.machine import CANONICAL_NAN
 from ..image import Image
 from .emit import Body, Value, field_offset, space_field
-from .emit_float import is_nan
+from .emit_float import INFINITY, is_nan
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
 from .loops import STACK, known_before
-from .nans import CANONICAL, Forced, Nan, States, states_at_entry
+from .nans import Forced, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .stack import reach
 from .units import Block, Function, Located
@@ -187,20 +187,31 @@ class Frame:
 
     def _show(self, registers: Iterable[int]) -> None:
         """Make the NaNs in registers canonical whose bits are about to be seen."""
+        mend = self._canonical if self.body.plain_floats else self._canonical_by_branch
         for register in sorted(registers):
             if self.nans.get(register) is Nan.RAW:
-                self.registers.write(register, self._canonical(self.registers.read(register)))
+                self.registers.write(register, mend(self.registers.read(register)))
                 self.nans[register] = Nan.CLEAN
 
     def _canonical(self, bits: Value) -> Value:
         """Never a signalling NaN, so that the comparison raises nothing and LLVM may move or drop it."""
         body = self.body
         number = body.value(f"bitcast i64 {bits} to double")
-        if not body.plain_floats:
-            chosen = body.value(f"call double @{CANONICAL}(double {number})")
-            return body.value(f"bitcast double {chosen} to i64")
         nan = body.value(f"fcmp uno double {number}, {number}")
         chosen = body.value(f"select i1 {nan}, double 0x{CANONICAL_NAN[64]:016X}, double {number}")
+        return body.value(f"bitcast double {chosen} to i64")
+
+    def _canonical_by_branch(self, bits: Value) -> Value:
+        """Looked at as an integer: the units that compare doubles are those that the arithmetic waits for."""
+        body, strange, go_on = self.body, self.body.name("strange"), self.body.name("canonical")
+        nan = body.value(f"icmp ugt i64 {body.value(f'shl i64 {bits}, 1')}, {2 * INFINITY[64]}")
+        number, here = body.value(f"bitcast i64 {bits} to double"), body.block
+        body.branch(nan, strange, go_on, likely=False)
+        body.label(strange)
+        body.line(f"br label %{go_on}")
+        body.label(go_on)
+        constant = f"0x{CANONICAL_NAN[64]:016X}"
+        chosen = body.value(f"phi double [ {number}, %{here} ], [ {constant}, %{strange} ]")
         return body.value(f"bitcast double {chosen} to i64")
 
     def _show_to(self, successors: Iterable[int], *, after: bool = False) -> None:

@@ -14,9 +14,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from ..definitions.machine import CANONICAL_NAN
 from ..definitions.record import ALL_ONES, Op, Step
-from .fuel import loop_headers
+from .fuel import ways_back
 from .liveness import FLOAT, Effects
 from .units import Block, Function, Located
 
@@ -31,26 +30,6 @@ class Nan(enum.IntEnum):
     RAW = 1
     EXACT = 2
 
-
-CANONICAL = "denali_canonical"
-CANONICAL_BY_CHOICE = f"""define internal double @{CANONICAL}(double %number) alwaysinline #0 {{
-  %nan = fcmp uno double %number, %number
-  %chosen = select i1 %nan, double 0x{CANONICAL_NAN[64]:016X}, double %number
-  ret double %chosen
-}}
-"""
-TABLED = "<2 x double> @llvm.x86.avx512.mask.fixupimm.sd"
-# One instruction of AVX-512: by the table, what was there before where the number is a NaN, else the number.
-CANONICAL_BY_TABLE = f"""define internal double @{CANONICAL}(double %number) alwaysinline #0 {{
-  %numbers = insertelement <2 x double> poison, double %number, i64 0
-  %nans = insertelement <2 x double> poison, double 0x{CANONICAL_NAN[64]:016X}, i64 0
-  %both = call {TABLED}(<2 x double> %nans, <2 x double> %numbers, <2 x i64> <i64 {0x11111100}, i64 0>,
-    i32 0, i8 -1, i32 4)
-  %chosen = extractelement <2 x double> %both, i64 0
-  ret double %chosen
-}}
-declare {TABLED}(<2 x double>, <2 x double>, <2 x i64>, i32, i8, i32)
-"""
 
 States = dict[int, Nan]  # by register; EXACT where it is missing
 
@@ -141,11 +120,23 @@ def states_at_entry(
     """The states at the beginning of every block; `effects` are those of the calls that end blocks, by block.
 
     Where a register comes into a loop EXACT and round it RAW, it is RAW: who comes in has it looked at once, and the
-    loop does not make it canonical in every turn.
+    loop does not make it canonical in every turn. All that may be so is tried, and given up until the rest holds.
     """
     entry = _fixpoint(function, blocks, effects, {})
-    forced = _forced(function, blocks, effects, entry)
-    return (_fixpoint(function, blocks, effects, forced) if forced else entry), forced
+    round_it = _ways_round(function, blocks)
+    after = [states_after(block, {}, effects) for block in blocks]
+    raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
+    forced = {header: frozenset(raw - entry[header].keys()) for header in round_it}
+    while any(forced.values()):
+        entry, tried = _fixpoint(function, blocks, effects, forced), forced
+        forced = {}
+        for header, registers in tried.items():
+            after = [states_after(block, entry[block.pc], effects) for block in round_it[header]]
+            raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
+            forced[header] = frozenset(registers & raw.intersection(*after))
+        if forced == tried:
+            return entry, {header: registers for header, registers in forced.items() if registers}
+    return _fixpoint(function, blocks, effects, {}), {}
 
 
 def _fixpoint(
@@ -159,21 +150,14 @@ def _fixpoint(
     return function.forward({first: meet(first, None, {})}, lambda block, at: states_after(block, at, effects), meet)
 
 
-def _forced(
-    function: Function, blocks: list[Block], effects: Mapping[int, Effects], entry: dict[int, States]
-) -> Forced:
-    coming: dict[int, list[Block]] = {}
-    for block in blocks:
-        for successor in function.successors(block):
-            coming.setdefault(successor, []).append(block)
-    forced: Forced = {}
-    for header in loop_headers(function, blocks[0].pc):
-        if any(block.kind in ("call", "indirect") for block in coming[header]):
-            continue
-        after = [states_after(block, entry[block.pc], effects) for block in coming[header]]
-        raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
-        forced[header] = frozenset(raw - entry[header].keys())
-    return {header: registers for header, registers in forced.items() if registers}
+def _ways_round(function: Function, blocks: list[Block]) -> dict[int, list[Block]]:
+    """By loop header the blocks that lead back to it; not of loops that a call or a computed jump may enter."""
+    unsure = {pc for block in blocks if block.kind in ("call", "indirect") for pc in function.successors(block)}
+    found: dict[int, list[Block]] = {}
+    for pc, header in ways_back(function, blocks[0].pc):
+        if header not in unsure:
+            found.setdefault(header, []).append(function.blocks[pc])
+    return found
 
 
 def states_after(block: Block, before: States, effects: Mapping[int, Effects]) -> States:

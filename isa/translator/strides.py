@@ -75,8 +75,10 @@ def stride_of(block: Block) -> Stride | None:
     if bound is None or not all(_even(access, steps, written) for access in found):
         return None
     floats = any(located.instruction.step(Op.FLOAT) is not None for located in block.code)
-    stores = (access for access in found if access.writes)
-    dense = all(steps.get(_register(access.address) or 0, 0) in (access.size, 0) for access in stores)
+    stores = {(access.size, steps.get(_register(access.address) or 0, 0)) for access in found if access.writes}
+    if floats and any(step == 0 for _, step in stores):
+        return None  # nothing to vectorise
+    dense = all(step in (size, 0) for size, step in stores)
     return Stride(steps, bound, floats, dense)
 
 

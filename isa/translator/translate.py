@@ -14,7 +14,6 @@ from .emit import module_text
 from .inline import inlined
 from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
-from .nans import CANONICAL_BY_CHOICE
 from .registers import TAGS
 from .shared import likely_shared
 from .strides import SPARSE_METADATA
@@ -85,7 +84,7 @@ class Translation:
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
-        rest = module_text([*texts, SERVE, CANONICAL_BY_CHOICE], declared, masked=self.masked).replace(
+        rest = module_text([*texts, SERVE], declared, masked=self.masked).replace(
             "define internal i32", "define internal x86_regcallcc i32"
         )
         rest = rest.replace("define internal void", "define internal x86_regcallcc void")
