@@ -18,6 +18,7 @@ OPTIONS = (  # of LLVM's back end
     "-align-all-nofallthru-blocks=4",  # to 16 bytes where a jump leads: processors guess computed jumps better then
     "-x86-experimental-pref-innermost-loop-alignment=6",  # to 64: short loops then fetch alike wherever their unit lies
     "-enable-ext-tsp-block-placement",  # blocks in an order that makes the most of falling through
+    "-x86-cmov-converter=false",  # RISC-V code branches where it can, so what became a choice stays one
 )
 LONG = 8 << 20  # characters of LLVM IR; without optimisation every value has its place in a native stack frame
 
@@ -65,7 +66,8 @@ def batches(image: Image, entries: list[int]) -> list[list[int]]:
 @lru_cache
 def host() -> tuple[str, str]:
     """The processor's name and features as LLVM knows them."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.get_host_cpu_name(), features + ",+prefer-no-gather"  # slow where they are mended against leaks
 
 
 @lru_cache

@@ -24,8 +24,8 @@ def guest(key: int) -> int:
     return key & (HIGHEST - 1)
 
 
-def inlined(function: Function, home: int, functions: Mapping[int, Function]) -> Function:
-    """`function`, which is all or part of the one at `home`, with the calls inside that are worth it."""
+def inlined(function: Function, functions: Mapping[int, Function]) -> Function:
+    """`function`, which is one of `functions` or a part of one, with the calls inside that are worth it."""
     if max(function.blocks) >= HIGHEST:
         return function
     blocks, size, copies = dict(function.blocks), function.size, 0
@@ -33,7 +33,7 @@ def inlined(function: Function, home: int, functions: Mapping[int, Function]) ->
     while pending:
         call = blocks[pending.pop(0)]
         callee = functions.get(call.target) if call.target is not None else None
-        if callee is None or not _worth(callee, home, size):
+        if callee is None or not _worth(callee, function, size):
             continue
         copies += 1
         copy = _copy(callee, copies << COPY, call.after)
@@ -44,17 +44,19 @@ def inlined(function: Function, home: int, functions: Mapping[int, Function]) ->
     return Function(function.entry, blocks, function.switch, function.tables) if copies else function
 
 
-def _worth(callee: Function, home: int, size: int) -> bool:
+def _worth(callee: Function, function: Function, size: int) -> bool:
     """Whether a call is done inside: of a small function that calls nobody, or of the function by itself.
 
     Not where that has loops in loops: what it does is then worth more than its calls, and fits fewer host registers.
+    Nor in a part of it, where only those go on that were stopped there: what they call is the function.
     """
     kinds = {block.kind for block in callee.blocks.values()}
-    if callee.entry == home and nested(callee):
+    itself = callee.entry == function.entry
+    if itself and nested(callee):
         return False
-    if size + callee.size > (RECURSIVE if callee.entry == home else LARGEST) or "indirect" in kinds:
+    if size + callee.size > (RECURSIVE if itself else LARGEST) or "indirect" in kinds:
         return False
-    if callee.entry != home and (callee.size > LEAF or "call" in kinds):
+    if not itself and (callee.size > LEAF or "call" in kinds):
         return False
     ways = {pc for block in callee.blocks.values() if block.kind in ("goto", "branch") for pc in block.successors()}
     return ways <= callee.blocks.keys() and "return" in kinds

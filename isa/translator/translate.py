@@ -93,14 +93,13 @@ class Translation:
     def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
         """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
         if entry in self.functions:
-            return inlined(self.functions[entry], entry, self.functions), {}
+            return inlined(self.functions[entry], self.functions), {}
         if entry in self.homes:
             home, block = self.homes[entry]
             if home.entry not in self.expected:
                 self.expected[home.entry] = expectations(home)
             rest = rest_of(home, self.loops[home.entry], entry, block)
-            rest = inlined(rest, home.entry, self.functions)
-            return rest, self.expected[home.entry].get(entry, {})
+            return inlined(rest, self.functions), self.expected[home.entry].get(entry, {})
         if self.program.text.at(entry) is None:
             return None
         return self.program.function(entry, set(self.program.entries)), {}
