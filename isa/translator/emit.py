@@ -226,20 +226,17 @@ class Emitter:
             amount = body.value(f"and i{step.width} {arguments[1]}, {step.width - 1}")
             return body.value(f"{SHIFTS[op]} i{step.width} {arguments[0]}, {amount}")
         if op in COMPARISONS:
-            return self._compare(COMPARISONS[op], step.args[0].width, *arguments)
+            name, (a, b) = COMPARISONS[op], arguments
+            if name == "ult" and a == "0":  # zero or not, as branches say it: LLVM then sees it known behind one
+                name, a, b = "ne", b, a
+            elif name == "ult" and b == "1":
+                name, b = "eq", "0"
+            return body.value(f"icmp {name} i{step.args[0].width} {a}, {b}")
         if op in WIDENINGS:
             return body.value(f"{WIDENINGS[op]} i{step.args[0].width} {arguments[0]} to i{step.width}")
         if op in COUNTS:
             return self._count(op, step.width, arguments[0])
         return getattr(self, f"_{op}")(step, *arguments)
-
-    def _compare(self, predicate: str, width: int, a: Value, b: Value) -> Value:
-        """Whether it is zero is always said alike, so that LLVM sees it known behind a branch on it."""
-        if predicate == "ult" and a == "0":
-            predicate, a, b = "ne", b, a
-        if predicate == "ult" and b == "1":
-            predicate, b = "eq", "0"
-        return self.body.value(f"icmp {predicate} i{width} {a}, {b}")
 
     def _count(self, op: Op, width: int, value: Value) -> Value:
         name, extra = COUNTS[op]

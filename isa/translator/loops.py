@@ -1,9 +1,9 @@
 """Where a guest that was stopped goes on: a unit of its own for that place, in code as good as what it was stopped in.
 
 A guest that ran out of fuel in a loop comes back at its header. A unit for that place holds what is reached from there
-up to the headers of the loops around it, which are units themselves: so each loop stands in its unit as in the
-function, entered at its header only. What the function knows to be constant there (it is, on every way from the
-function's entry) the unit checks once and then knows as well.
+up to the headers of other loops, those around it and those behind it, which are units themselves: so each loop stands
+in its unit as in the function, entered at its header only. What the function knows to be constant there (it is, on
+every way from the function's entry) the unit checks once and then knows as well.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) ->
 
 
 def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int, home: Block) -> Function:
-    """What a unit at `entry` in the block `home` holds: what is reached, up to the headers of the loops around it."""
-    around = {header for header, body in loops.items() if home.pc in body and header != entry}
+    """What a unit at `entry` in the block `home` holds: what is reached, up to the headers of loops not inside it."""
+    others = loops.keys() - loops.get(entry, frozenset()) - {entry}
     rest = [located for located in home.code if located.pc >= entry]
     known = function.blocks | {entry: Block(entry, rest, home.kind, home.target, home.after)}
     seen: set[int] = set()
     pending = [entry]
     while pending:
         pc = pending.pop()
-        if pc not in seen and pc not in around:
+        if pc not in seen and pc not in others:
             seen.add(pc)
             pending += function.successors(known[pc])
     blocks = {pc: block for pc, block in sorted(known.items()) if pc in seen}

@@ -28,8 +28,6 @@ LARGEST_STEP = 1 << 20
 LONGEST = 100  # instructions
 REFUSED = frozenset({Op.VIRTUAL, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.SET_STATUS, Op.FENCE_I, Op.COUNTER})
 COMPARISONS = {Op.NE: "ne", Op.ULT: "ult", Op.SLT: "slt"}
-SPARSE = ", !llvm.loop !16"
-SPARSE_METADATA = '!16 = distinct !{!16, !17}\n!17 = !{!"llvm.loop.vectorize.enable", i1 false}\n'
 NEXT = "next"  # base of a register that moves by another, after it has moved
 
 
@@ -49,7 +47,6 @@ class Stride:
     steps: dict[int, int | str]
     bound: Bound
     floats: bool  # whether it computes with floating-point numbers
-    dense: bool  # whether it writes without gaps: else wide registers would be stored one element at a time
 
 
 def stride_of(block: Block) -> Stride | None:
@@ -75,11 +72,9 @@ def stride_of(block: Block) -> Stride | None:
     if bound is None or not all(_even(access, steps, written) for access in found):
         return None
     floats = any(located.instruction.step(Op.FLOAT) is not None for located in block.code)
-    stores = {(access.size, steps.get(_register(access.address) or 0, 0)) for access in found if access.writes}
-    if floats and any(step == 0 for _, step in stores):
+    if floats and any(access.writes and not steps.get(_register(access.address) or 0) for access in found):
         return None  # nothing to vectorise
-    dense = all(step in (size, 0) for size, step in stores)
-    return Stride(steps, bound, floats, dense)
+    return Stride(steps, bound, floats)
 
 
 def refused(block: Block) -> bool:
@@ -212,8 +207,7 @@ class Strides(Accesses):
         following = body.value(f"add nuw nsw i64 {self.turn}, 1")
         body.line(f"store i64 {following}, ptr %turn")
         again = body.value(f"icmp ult i64 {following}, {self.trips}")
-        hint = "" if self.stride is None or self.stride.dense else SPARSE
-        body.line(f"br i1 {again}, label %copy_{block.pc:x}, label %{over}{hint}")
+        body.line(f"br i1 {again}, label %copy_{block.pc:x}, label %{over}")
         body.label(over)
         if body.plain_floats:
             body.line(f'call void asm sideeffect "", "r"(i64 {body.value("load i64, ptr %seen")})')
