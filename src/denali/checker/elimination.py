@@ -103,6 +103,8 @@ class Elimination:
 
     def _divides(self, step: int, value: Sum) -> bool:
         """Whether a value is a multiple of a step: of its terms only the lowest bits count."""
+        if step & step - 1 == 0:  # modulo which low bits are as good as all
+            value = sum((_whole_of(one, trailing(step)).times(n) for one, n in value.terms), number(value.constant))
         rest = number(value.constant)
         for one, count in value.terms:
             alone, times = Sum(((one, 1),), 0), signed(count)
@@ -241,6 +243,12 @@ class Elimination:
                     if value is not None and dict(value.terms).get(newest):
                         whole = arc.shifted(-end).times(most.shifted(-most.first))
                         yield value.terms, whole.shifted(-value.constant)
+
+
+def _whole_of(one: Term, bits: int) -> Sum:
+    """What a term has the lowest bits of, if so many at least."""
+    enough = one.kind == "low" and one.identity[1] >= bits
+    return one.identity[0] if enough else Sum(((one, 1),), 0)
 
 
 def _age(one: Term) -> Age:
