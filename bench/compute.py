@@ -3,15 +3,18 @@
 Kernels in Python run where there is a compiler for them, and "native" is then numba's own target for this host.
 
 Thread CPU time. For each kernel the engines take turns, round by round, so that a slow minute of the host hits all of
-them; the figure of an engine is the median over the rounds of its time divided by native's in the same round.
+them; the figure of an engine is the median over the rounds of its time divided by native's in the same round. In a
+round all of them run on one processor, in the next on another: what others do to it would else hit whoever is there.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,19 +61,20 @@ class Results:
 
     def ratio(self, kernel: str, engine: str) -> float | None:
         """Median over the rounds of the time against native's; None where there is none."""
-        row = self.samples[kernel]
-        if engine not in row or BASE not in row:
-            return None
-        pairs = zip(row[engine], row[BASE], strict=True)
-        return statistics.median(mine.seconds / base.seconds for mine, base in pairs)
+        pairs = self._pairs(kernel, engine)
+        return statistics.median(mine / base for mine, base in pairs) if pairs else None
 
     def least(self, kernel: str, engine: str) -> float | None:
         """The least time against native's least, which others on the host disturb less."""
+        pairs = self._pairs(kernel, engine)
+        return min(mine for mine, _ in pairs) / min(base for _, base in pairs) if pairs else None
+
+    def _pairs(self, kernel: str, engine: str) -> list[tuple[float, float]]:
+        """The time of an engine and native's, by rounds; none where one of them has none."""
         row = self.samples[kernel]
         if engine not in row or BASE not in row:
-            return None
-        mine, base = (min(sample.seconds for sample in row[name]) for name in (engine, BASE))
-        return mine / base
+            return []
+        return [(mine.seconds, base.seconds) for mine, base in zip(row[engine], row[BASE], strict=True)]
 
     def geomean(self, engine: str, *, python: bool = False, least: bool = False) -> float | None:
         """Geometric mean of the ratios over the kernels that this engine ran, those in C or those in Python.
@@ -144,17 +148,35 @@ def _measure_kernel(
     row: dict[str, list[Sample]] = {name: [] for name in runs}
     for number in range(rounds):
         progress(f"{kernel}: round {number + 1} of {rounds}")
-        for name, run in list(runs.items()):
-            try:
-                row[name].append(run())
-            except Broken as error:
-                failed[name] = str(error)
-                del runs[name]
+        with _one_processor(number):
+            for name, run in list(runs.items()):
+                try:
+                    row[name].append(run())
+                except Broken as error:
+                    failed[name] = str(error)
+                    del runs[name]
     for engine in ready.values():
         engine.release()
     results.samples[kernel] = _agreeing(row, failed)
     if failed:
         results.failed[kernel] = failed
+
+
+@contextmanager
+def _one_processor(number: int) -> Iterator[None]:
+    """All threads of this process on one of its processors, in turn by `number`."""
+    usual = os.sched_getaffinity(0)
+    _pin({sorted(usual)[number % len(usual)]})
+    try:
+        yield
+    finally:
+        _pin(usual)
+
+
+def _pin(processors: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), processors)
 
 
 def _agreeing(row: dict[str, list[Sample]], failed: dict[str, str]) -> dict[str, list[Sample]]:

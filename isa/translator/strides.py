@@ -28,6 +28,8 @@ LARGEST_STEP = 1 << 20
 LONGEST = 100  # instructions
 REFUSED = frozenset({Op.VIRTUAL, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.SET_STATUS, Op.FENCE_I, Op.COUNTER})
 COMPARISONS = {Op.NE: "ne", Op.ULT: "ult", Op.SLT: "slt"}
+SPARSE = ", !llvm.loop !16"
+SPARSE_METADATA = '!16 = distinct !{!16, !17}\n!17 = !{!"llvm.loop.vectorize.enable", i1 false}\n'
 NEXT = "next"  # base of a register that moves by another, after it has moved
 
 
@@ -47,6 +49,7 @@ class Stride:
     steps: dict[int, int | str]
     bound: Bound
     floats: bool  # whether it computes with floating-point numbers
+    dense: bool  # whether it writes without gaps: else wide registers would be stored one element at a time
 
 
 def stride_of(block: Block) -> Stride | None:
@@ -69,12 +72,12 @@ def stride_of(block: Block) -> Stride | None:
             steps.pop(register, None)
     bound = _bound(block, dict(known), steps, written)
     found = accesses(block)
-    if bound is None or not all(_even(access, steps, written) for access in found):
-        return None
+    stores = {(access.size, steps.get(_register(access.address) or 0, 0)) for access in found if access.writes}
     floats = any(located.instruction.step(Op.FLOAT) is not None for located in block.code)
-    if floats and any(access.writes and not steps.get(_register(access.address) or 0) for access in found):
-        return None  # nothing to vectorise
-    return Stride(steps, bound, floats)
+    scalar = floats and any(step == 0 for _, step in stores)  # nothing to vectorise
+    if bound is None or scalar or not all(_even(access, steps, written) for access in found):
+        return None
+    return Stride(steps, bound, floats, all(step in (size, 0) for size, step in stores))
 
 
 def refused(block: Block) -> bool:
@@ -207,7 +210,8 @@ class Strides(Accesses):
         following = body.value(f"add nuw nsw i64 {self.turn}, 1")
         body.line(f"store i64 {following}, ptr %turn")
         again = body.value(f"icmp ult i64 {following}, {self.trips}")
-        body.line(f"br i1 {again}, label %copy_{block.pc:x}, label %{over}")
+        hint = "" if self.stride is None or self.stride.dense else SPARSE
+        body.line(f"br i1 {again}, label %copy_{block.pc:x}, label %{over}{hint}")
         body.label(over)
         if body.plain_floats:
             body.line(f'call void asm sideeffect "", "r"(i64 {body.value("load i64, ptr %seen")})')
