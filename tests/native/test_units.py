@@ -339,3 +339,31 @@ def test_a_unit_in_the_middle_of_a_loop_goes_on_in_the_unit_of_its_header() -> N
     middle = text[text.index(f"@pc_{header + 4:x}(") :].split("\n}")[0]
     assert f"musttail call x86_regcallcc {RESULT} @pc_{header:x}(" in middle
     assert f"label %pc_{header:x}" not in middle
+
+
+def test_a_unit_of_a_loop_goes_on_in_the_unit_of_the_one_behind_it() -> None:
+    loops = "first: addi a0, a0, 1\n bne a0, a1, first\nsecond: addi a2, a2, 1\n bne a2, a3, second"
+    program = assemble(f".text\n_start: nop\n{loops}\n ebreak\n")
+    first, second = (program.symbols[name] for name in ("first", "second"))
+    text, _ = Translation(program.image(), SIZE).module([first, second])
+    unit = text[text.index(f"@pc_{first:x}(") :].split("\n}")[0]
+    assert f"musttail call x86_regcallcc {RESULT} @pc_{second:x}(" in unit
+    assert f"label %pc_{second:x}" not in unit
+
+
+def test_a_part_of_a_recursive_function_holds_no_copies_of_it() -> None:
+    image = assemble(FIBONACCI).image()
+    translation = Translation(image, SIZE)
+    fib = next(entry for entry in translation.functions if entry != image.entry)
+    call = next(block for block in translation.functions[fib].blocks.values() if block.kind == "call")
+    text, _ = translation.module([call.after])
+    assert " blt\n" not in text
+
+
+def test_whether_something_is_zero_is_said_as_branches_say_it() -> None:
+    """LLVM then knows behind a branch what a block has computed of it, and can choose instead of branching."""
+    image = assemble(".text\n_start: snez a1, a0\n seqz a2, a0\n bnez a0, _start\n ebreak\n").image()
+    text, _ = Translation(image, SIZE).module([image.entry])
+    assert "icmp ult i64 0," not in text
+    assert "icmp eq i64" in text
+    assert text.count("icmp ne i64") == 2
