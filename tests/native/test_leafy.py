@@ -49,7 +49,7 @@ def test_small_functions_recursion_and_frames(engine: Engine, tens: int) -> None
 
 @pytest.fixture
 def least(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code for the least of processors: NaNs are made canonical in another way where there is no AVX-512."""
+    """Code for the least of processors, as LLVM has other instructions for much there."""
     monkeypatch.setattr(compile, "host", lambda: ("x86-64", ""))
 
 
