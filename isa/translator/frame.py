@@ -210,8 +210,7 @@ class Frame:
         body.label(strange)
         body.line(f"br label %{go_on}")
         body.label(go_on)
-        constant = f"0x{CANONICAL_NAN[64]:016X}"
-        chosen = body.value(f"phi double [ {number}, %{here} ], [ {constant}, %{strange} ]")
+        chosen = body.value(f"phi double [ {number}, %{here} ], [ 0x{CANONICAL_NAN[64]:016X}, %{strange} ]")
         return body.value(f"bitcast double {chosen} to i64")
 
     def _show_to(self, successors: Iterable[int], *, after: bool = False) -> None:

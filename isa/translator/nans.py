@@ -122,21 +122,23 @@ def states_at_entry(
     Where a register comes into a loop EXACT and round it RAW, it is RAW: who comes in has it looked at once, and the
     loop does not make it canonical in every turn. All that may be so is tried, and given up until the rest holds.
     """
-    entry = _fixpoint(function, blocks, effects, {})
+    plain = _fixpoint(function, blocks, effects, {})
     round_it = _ways_round(function, blocks)
-    after = [states_after(block, {}, effects) for block in blocks]
-    raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
-    forced = {header: frozenset(raw - entry[header].keys()) for header in round_it}
+    raw = _raw([states_after(block, {}, effects) for block in blocks])
+    forced = {header: frozenset(raw - plain[header].keys()) for header in round_it}
     while any(forced.values()):
-        entry, tried = _fixpoint(function, blocks, effects, forced), forced
-        forced = {}
-        for header, registers in tried.items():
+        entry, kept = _fixpoint(function, blocks, effects, forced), Forced()
+        for header, registers in forced.items():
             after = [states_after(block, entry[block.pc], effects) for block in round_it[header]]
-            raw = {register for states in after for register, state in states.items() if state is Nan.RAW}
-            forced[header] = frozenset(registers & raw.intersection(*after))
-        if forced == tried:
+            kept[header] = frozenset(registers & _raw(after).intersection(*after))
+        if kept == forced:
             return entry, {header: registers for header, registers in forced.items() if registers}
-    return _fixpoint(function, blocks, effects, {}), {}
+        forced = kept
+    return plain, {}
+
+
+def _raw(ways: list[States]) -> set[int]:
+    return {register for states in ways for register, state in states.items() if state is Nan.RAW}
 
 
 def _fixpoint(

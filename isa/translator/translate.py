@@ -84,10 +84,9 @@ class Translation:
         units = [Unit(layout, function, entry, known) for entry, (function, known) in found.items()]
         texts = [unit.text() for unit in units]
         declared = {one for unit in units for one in unit.body.declared}
-        rest = module_text([*texts, SERVE], declared, masked=self.masked).replace(
-            "define internal i32", "define internal x86_regcallcc i32"
-        )
-        rest = rest.replace("define internal void", "define internal x86_regcallcc void")
+        rest = module_text([*texts, SERVE], declared, masked=self.masked)
+        for kind in ("i32", "void"):
+            rest = rest.replace(f"define internal {kind}", f"define internal x86_regcallcc {kind}")
         return "\n".join([TRIPLE, DATA_LAYOUT, METADATA, rest]), list(found)
 
     def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
