@@ -25,9 +25,10 @@ PLAIN = re.compile(
     |v?(u?com|add|sub|mul|div|sqrt|min|max|cmp\w*|round|cvt\w+2\w+)(is)?[sp][sd]|v?u?comis[sd]|v?cvt\w+
     |v?mov([sdq]|aps|apd|ups|upd|dqa\d*|dqu\d*|sd|ss|lhps|hlps|hpd|lpd|mskp[sd]|ddup|sldup|shdup|q2dq)
     |v?(and|andn|or|xor)p[sd]|v?p(and|andn|or|xor)[dq]?|v?p(add|sub|mul|cmp\w+|s[lr][la]|abs|max|min|avg|sign)\w*
-    |v?(unpck|shuf)\w+|v?p(unpck|shuf|broadcast|ins|ext|blend|ack|perm|align|madd|sadbw|test|movmskb|mov([sz]x|(u?s)?[qdw][dwb]|m2[bwdq]|[bwdq]2m))\w*
+    |v?(unpck|shuf)\w+|v?p(unpck|shuf|broadcast|ins|ext|blend|ack|perm|align|madd|sadbw|test|movmskb)\w*
+    |v?pmov([sz]x\w*|(u?s)?[qdw][dwb]|m2[bwdq]|[bwdq]2m)
     |v?(insert|extract|broadcast|perm|blend)\w+|vf(n?m)(add|sub|addsub|subadd)\d+[sp][sd]|vzero(upper|all)|v?stmxcsr|v?ldmxcsr
-    |v?rndscale\w+|vpternlog\w+|k(mov|or|and|xor|test|not|shift|unpck)\w*|v?fixupimm\w+|v?getexp\w+|v?getmant\w+|v?range\w+
+    |v?rndscale\w+|vpternlog\w+|k(mov|or|and|xor|test|not|shift|unpck)\w*|v?getexp\w+|v?getmant\w+|v?range\w+
     |v?pconflict\w+|v?plzcnt\w+|v?psllv\w+|v?psrlv\w+|v?psrav\w+|v?prol\w+|v?pror\w+|v?haddp[sd]|v?hsubp[sd]|crc32""",
     re.VERBOSE,
 )
