@@ -34,14 +34,15 @@ class Guest:
         return self.image.function_at(self.outcome.pc).split("+")[0], line
 
 
-def kernel(name: str, folder: Path) -> Image:
-    """A kernel of the benchmark as a guest; the test is skipped where no compiler makes it."""
+def kernel(name: str, folder: Path, compiler: str | None = None) -> Image:
+    """A kernel of the benchmark as a guest; the test is skipped where no compiler, or not this one, makes it."""
     try:
-        cc.find()
+        cc.find(compiler)
     except cc.BuildError as reason:
         pytest.skip(str(reason))
     elf = folder / f"{name}.elf"
-    cc.build([FOLDER / "_guest.c", FOLDER / f"{name}.c"], elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"])
+    sources = [FOLDER / "_guest.c", FOLDER / f"{name}.c"]
+    cc.build(sources, elf, flags=[*FLAGS, f"-DN={KERNELS[name]}"], compiler=compiler)
     return Image.load(elf)
 
 

@@ -150,6 +150,11 @@ def test_every_kernel_of_the_benchmark_is_accepted(name: str, tmp_path: Path, mo
     accept(kernel(name, tmp_path))
 
 
+def test_a_number_of_turns_that_is_rounded_down_is_followed(tmp_path: Path) -> None:
+    """LLVM turns a loop of clang's four times at once, up to a number that it makes at least one before it rounds."""
+    accept(kernel("sha256", tmp_path, "zig"))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["hello", "compute", "store", "ring"])
 def test_services_in_python_are_accepted(name: str) -> None:
