@@ -1,4 +1,4 @@
-"""A guest that accepts and never says a word."""
+"""A guest that accepts, hears what it is asked, and never answers."""
 
 from denali.libos.net import tcp
 
@@ -7,4 +7,5 @@ def main() -> None:
     """Wait for ever."""
     tcp.listen(80)
     while True:
-        tcp.wait()
+        if tcp.available(tcp.wait()) > 0:
+            print("asked")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from denali.checker.state import Flags
-from denali.checker.sums import WORD, Arc, Sum, Term, intrinsic, low, signed, trailing
+from denali.checker.sums import WORD, Arc, Sum, Term, intrinsic, low, number, signed, trailing
 
 Terms = tuple[tuple[Term, int], ...]
 
@@ -87,6 +87,8 @@ def learn(flags: Flags | None, condition: str | None) -> list[Fact]:
         if condition not in MIRRORED:
             return []
         a, b, condition = b, a, MIRRORED[condition]
+    if b.number == 1 and condition in ("e", "ne") and a.single is not None and intrinsic(a.single).within(0, 2):
+        b, condition = number(0), inverse(condition)
     if b.number is None:
         return _related(a, b, condition, bits)
     arc = _arc(condition, b.number, bits)

@@ -2,7 +2,8 @@
 
 - fields of CONTEXT at constant offsets, of which only some are written; the frame, below the return address;
 - constants of the object; the addresses in the SPACE record; a slot of the entry table, whole and inside it;
-- guest memory behind CONTEXT, or the image's read-only bytes for loads, at an offset proven to lie inside;
+- guest memory behind CONTEXT, or the image's read-only bytes for loads, at an offset proven to lie inside; under a
+  virtual MMU instead of the first what is bound (`paging`), and the entries that say so;
 - calls of the object's functions, of the runtime's, and of what was read from the entry table, with CONTEXT's address
   where they expect it; returns with the stack pointer and the preserved registers as they were at entry;
 - before a unit is called, a look at the native stack.
@@ -21,28 +22,29 @@ from typing import cast
 
 import numpy as np
 
+from denali.checker import paging
 from denali.checker.facts import Below
 from denali.checker.flow import FAR, NEAR, Flow
 from denali.checker.machine_code import Function, Instruction, Object, Operand, read
 from denali.checker.proof import Proof
 from denali.checker.scope import Scope
-from denali.checker.state import GENERAL, State, Step, Unreadable, jump_table, stack_offset
+from denali.checker.state import BINDINGS, GENERAL, State, Step, Unreadable, jump_table, stack_offset
 from denali.checker.sums import BASES, Sum, Term, forget, number, of
 from denali.isa.context import CONTEXT, SPACE
 
 FRAME = 64 << 10  # bytes of native stack that one unit may use
 RED_ZONE = 128  # bytes below the stack pointer that signal handlers leave alone
 WRITABLE = ("pc", "fuel", "unwound", "reservation", "reserved_value", "fcsr", "x", "f")
-ADDRESSES = ("read_only", "table")  # fields of SPACE that units read
 UNIT = re.compile(r"pc_[0-9a-f]+")
 SERVE = "denali_serve"
 SERVICE = "denali_service"
-RUNTIME = re.compile(r"denali_(service|[a-z]\w*_\d+_\d+)|(fma|rint|nearbyint|trunc|floor|ceil|roundeven)f?")
+RUNTIME = re.compile(r"denali_(service|find|[a-z]\w*_\d+_\d+)|(fma|rint|nearbyint|trunc|floor|ceil|roundeven)f?")
+ALL_PRESERVES = frozenset(GENERAL) - {"rax", "r11"}
 C_PRESERVES = frozenset({"rbx", "rbp", "rsp", "r12", "r13", "r14", "r15"})
 UNIT_PRESERVES = frozenset({"rbx", "rbp", "rsp"})
 UNIT_VALUES = ("rax", "rdx", "rdi", "rsi", "r8", "r9", "r12", "r13", "r14", "r15")  # of guests
 SERVE_VALUES = ("rcx", "rdx", "rdi")
-SECRETS = BASES | {"unit", "jump", "limit"}
+SECRETS = BASES | {"unit", "jump", "limit", "addend", "found"}
 FOLLOWED = frozenset(
     {"mov", "movabs", "lea", "add", "sub", "cmp", "test", "push", "pop", "xchg", "call", "jmp", "inc", "dec"}
 )
@@ -57,11 +59,20 @@ LOOKS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The numbers of a translation: bytes of private memory, of the read-only part, and slots of the entry table."""
+    """The numbers of a translation: bytes of private memory, of the read-only part, and slots of the entry table.
+
+    `start` is where private memory begins, of a translation for guests whose virtual MMU is on; None else.
+    """
 
     private_size: int
     read_only_size: int
     slots: int
+    start: int | None = None
+
+    def addresses(self) -> dict[int, str]:
+        """The fields of SPACE that units read, by offset, each with the base that it holds."""
+        names = {"read_only": "read_only", "table" if self.start is None else "paged_table": "table"}
+        return {SPACE.fields[name][1]: base for name, base in names.items()}  # type: ignore[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +158,7 @@ class _Checker:
     def kept(self, call: Instruction) -> frozenset[str]:
         """The registers that the target of a call preserves."""
         if isinstance(call.target, str):
-            return C_PRESERVES
+            return ALL_PRESERVES if call.target == paging.FIND else C_PRESERVES
         known = None if call.target is None else self.code.functions.get(call.target)
         if known is None or UNIT.fullmatch(known.name):
             return UNIT_PRESERVES
@@ -161,11 +172,11 @@ class _FunctionChecker:
         self.checker, self.function, self.found = checker, function, found
         self.unit = UNIT.fullmatch(function.name) is not None
         entry = State({register: of("in", register) for register in GENERAL})
-        entry.values["rsp"], entry.values[0] = of("stack"), of("in", "return")
+        entry.values["rsp"], entry.values[0], entry.values[BINDINGS] = of("stack"), of("in", "return"), of("in", BINDINGS)
         if self.unit or function.name == SERVE:
             entry.values["rcx" if self.unit else "rax"] = of("context")
         self.entry = entry.copy()
-        self.step = Step(partial(loaded, checker.code), checker.kept)
+        self.step = Step(partial(loaded, checker.code, checker.layout), checker.kept, paging.found)
         self.flow = Flow(function, checker.code, self.step, entry, together=together)
         self.facts = Proof(self.flow)
         self.confined = Proof(self.flow, branches=False) if checker.masked else self.facts
@@ -229,7 +240,7 @@ class _FunctionChecker:
         else:
             test = partial(self._confined, size=size, writes=writes)
             proof = self.confined if self._reaches_guest(address) else self.facts
-            holds = proof.prove(address, test, self.here[0])
+            holds = proof.prove(address + of("now", state.values[BINDINGS]), test, self.here[0])
             self.found.accesses["context" if _is_field(address) else "memory"] += 1
             self._demand(holds, f"{'writes' if writes else 'reads'} {size} bytes at an unproven place")
 
@@ -246,6 +257,10 @@ class _FunctionChecker:
 
     def _confined(self, address: Sum, scope: Scope, size: int, writes: bool) -> bool:
         """Whether an access is of one of the forms; a term of other kinds than one base must lie in an arc."""
+        now = next(term for term, _ in address.terms if term.kind == "now")
+        address, start = address.minus(Sum(((now, 1),), 0)), self.checker.layout.start
+        if start is not None and paging.confined(address, start, now.identity[0], scope, size, writes):
+            return True
         bases = [(term, count) for term, count in address.terms if term.kind in BASES]
         if len(bases) != 1 or bases[0][1] != 1:
             return False
@@ -256,6 +271,8 @@ class _FunctionChecker:
     def _in_context(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         if rest.number is not None and rest.number < CONTEXT.itemsize:
             return self._field(rest.number, size, writes)
+        if self.checker.layout.start is not None:
+            return False
         return scope.lies(rest, CONTEXT.itemsize, self.checker.layout.private_size - size + 1)
 
     def _field(self, offset: int, size: int, writes: bool) -> bool:
@@ -268,8 +285,7 @@ class _FunctionChecker:
         return not writes and room > 0 and scope.lies(rest, 0, room)
 
     def _in_space(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
-        offsets = [SPACE.fields[name][1] for name in ADDRESSES]  # type: ignore[index]
-        return not writes and size == 8 and rest.number in offsets
+        return not writes and size == 8 and rest.number in self.checker.layout.addresses()
 
     def _in_table(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         whole = not writes and size == 8 and scope.zeros(rest) >= 3
@@ -279,6 +295,10 @@ class _FunctionChecker:
         name: str = base.identity[0]
         room = self.checker.code.sizes.get(name, 0) - size + 1
         return not writes and name != ".text" and room > 0 and scope.lies(rest, 0, room)
+
+    def _in_tlb(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
+        header = rest.number in paging.HEADER and size <= 8
+        return not writes and (header or (size == 8 and paging.entry(rest) is not None))
 
     def _in_stack(self, *_: object) -> bool:
         return False  # only at offsets that are known, which are seen before
@@ -323,7 +343,8 @@ class _FunctionChecker:
         target = call.target
         if isinstance(target, str):
             self._demand(RUNTIME.fullmatch(target) is not None, f"calls {target}")
-            self._demand(target != SERVICE or state.values["rdi"] == of("context"), "calls without the context")
+            needs = target in (SERVICE, paging.FIND)
+            self._demand(not needs or state.values["rdi"] == of("context"), "calls without the context")
             return
         known = self.checker.code.functions.get(target) if target is not None else None
         if target is None or (known is not None and UNIT.fullmatch(known.name)):
@@ -407,16 +428,18 @@ def _fields() -> list[tuple[int, int]]:
     return [(start + 8 * (name == "x"), start + size) for name, start, size in places]
 
 
-def loaded(code: Object, address: Sum, instruction: Instruction, size: int) -> Sum:
-    """What a load gives: the addresses in CONTEXT and SPACE are known as such, and constants of the object."""
+def loaded(code: Object, layout: Layout, state: State, address: Sum, instruction: Instruction, size: int) -> Sum:
+    """What a load gives: the addresses in CONTEXT and SPACE are known as such, bindings, and constants of the object."""
+    if (bound := paging.read(address, state, size)) is not None:
+        return bound
     if size == 8:
         if address == of("context").plus(CONTEXT.fields["space"][1]):  # type: ignore[index]
             return of("space")
         if address == of("context").plus(CONTEXT.fields["stack_limit"][1]):  # type: ignore[index]
             return of("limit")
-        for name in ADDRESSES:
-            if address == of("space").plus(SPACE.fields[name][1]):  # type: ignore[index]
-                return of(name)
+        field = address.minus(of("space")).number
+        if field is not None and field in layout.addresses():
+            return of(layout.addresses()[field])
         if address.count("section") == 1 and len(address.terms) == 1:
             constant = code.constant(address.terms[0][0].identity[0], address.constant)
             return of("at", instruction.address, "loaded") if constant is None else number(constant)

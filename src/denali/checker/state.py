@@ -14,6 +14,7 @@ from denali.isa.context import CONTEXT
 
 Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
 CELL = "context+"
+BINDINGS = "bindings"  # the place whose value says which calls may have changed what the guest's pages are bound to
 FLAGS = "rflags"
 ROUNDED = 6  # terms of a sum from which on it becomes one unknown
 DEEP = 12
@@ -93,15 +94,20 @@ def jump_table(value: Sum) -> tuple[str, int] | None:
     return None
 
 
-Loaded = Callable[[Sum, Instruction, int], Sum]
+Loaded = Callable[[State, Sum, Instruction, int], Sum]
+Found = Callable[[State, Instruction], Sum | None]
 Kept = Callable[[Instruction], frozenset[str]]
 
 
 class Step:
-    """Runs instructions. `loaded` gives what a load from an address yields, `kept` the registers a call preserves."""
+    """Runs instructions.
 
-    def __init__(self, loaded: Loaded, kept: Kept) -> None:
-        self.loaded, self.kept = loaded, kept
+    `loaded` gives what a load from an address yields, `kept` the registers that a call preserves, and `found` what one
+    gives that only looks at the guest's bindings.
+    """
+
+    def __init__(self, loaded: Loaded, kept: Kept, found: Found) -> None:
+        self.loaded, self.kept, self.found = loaded, kept, found
 
     # --- operands ---
 
@@ -143,7 +149,7 @@ class Step:
         if offset is not None and size <= 8:
             slot = state.values.setdefault(offset, of("at", instruction.address, "slot"))
             return low(slot, 8 * size) if size < 8 else slot
-        value = self.loaded(address, instruction, size)
+        value = self.loaded(state, address, instruction, size)
         cell = context_cell(address)
         if cell is not None and size == 8 and value == of("at", instruction.address, "loaded"):
             return state.values.setdefault(cell, value)
@@ -431,7 +437,7 @@ def _pop(step: Step, state: State, instruction: Instruction, _: Flags | None) ->
 
 def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
     """Unknown is then what the called function does not preserve, and what lies below the stack pointer."""
-    kept, depth = step.kept(instruction), state.depth
+    kept, depth, found = step.kept(instruction), state.depth, step.found(state, instruction)
     if depth is None:
         raise Unreadable(instruction, "a call with an unknown stack pointer")
     for register in GENERAL:
@@ -442,6 +448,10 @@ def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -
             del state.values[place]
     forget_lanes(state)
     state.flags = None
+    if found is None:
+        state.values[BINDINGS] = of("at", instruction.address, BINDINGS)
+    else:
+        state.values["rax"] = found
 
 
 def _sum(a: Sum, b: Sum, bits: int) -> Sum:

@@ -23,7 +23,7 @@ class Term:
     place), `phi` (a place where ways merge), `unit` (read from the entry table), `jump` (read from a jump table),
     `round` (how often a loop has been gone round), and functions of sums: `low` bits, `and` a mask, `shr`, `sar`,
     `sext`, `high` (the upper half of a product with a number), `select`, `product`, `both` and `either` (bit by bit),
-    `set` (one where a comparison says so, else zero).
+    `set` (one where a comparison says so, else zero), and what is known of bindings (`paging`).
     """
 
     kind: str
@@ -34,7 +34,8 @@ class Term:
     merges: frozenset[int]  # whose phis it is made of, itself one of them or not
 
 
-FUNCTIONS = frozenset({"high", "low", "and", "shr", "sar", "sext", "select", "product", "both", "either", "set"})
+BOUND = frozenset({"home_start", "home_room", "read", "write", "addend", "found", "now"})
+FUNCTIONS = BOUND | {"high", "low", "and", "shr", "sar", "sext", "select", "product", "both", "either", "set"}
 BASES = frozenset({"context", "space", "read_only", "table", "stack", "section", "tlb"})
 _terms: dict[tuple[str, tuple[Any, ...]], Term] = {}
 
