@@ -186,6 +186,15 @@ def _of_bits(term: Term, some: bool, none: bool) -> Iterator[Fact]:
             yield from _consequences(part, Arc(1, WORD - 1) if some else Arc(0, 1))
 
 
+def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
+    """The two values of a select, each with what is known when it is chosen."""
+    flags, condition, yes, no = one.identity
+    if flags is None:
+        condition = None
+    yield yes, learn(flags, condition)
+    yield no, learn(flags, inverse(condition) if condition else None)
+
+
 def not_zero(value: Sum) -> list[Fact]:
     """What holds when a value is not zero."""
     return list(_consequences(value, Arc(1, WORD - 1)))

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from denali.checker.facts import Below, Fact, Until, Within, learn, parts
+from denali.checker.facts import Below, Fact, Until, Within, choices, learn, parts
 from denali.checker.flow import Flow
 from denali.checker.rounds import Rounds
-from denali.checker.scope import Scope, choices, every, same
+from denali.checker.scope import Scope, every, same
 from denali.checker.state import State
 from denali.checker.sums import BASES, Sum, Term, merges, multiply, number, rebuilt, term
 
-STEPS = 600  # of one proof
+STEPS = 3000  # of one proof
 FEW = 120  # of one that asks what several facts say together
-MERGES = 24  # on one way back
+MERGES = 80  # on one way back
 VISITS = 4  # of one merge, with values that are said to be the same
 
 Test = Callable[[Sum, "Scope"], bool]
-Assumed = frozenset[tuple[int, Sum, frozenset[Fact]]]  # by induction: at a merge, of a value, if these facts hold
+Claim = tuple[int, Sum, frozenset[Fact]]  # at a merge, of a value, if these facts hold
 
 
 class Proof:
@@ -40,6 +40,7 @@ class Proof:
         self.block_of = {i.address: block.start for block in flow.blocks.values() for i in block.code}
         self.own = {start: self._learned(start) for start in self.places}
         self.steps = 0
+        self.claims: set[Claim] = set()  # of the proof that is tried; each that is made is shown
         self.patient = False  # what several facts say together is asked, and what a loop's rounds say
         self.alike = False  # values that are always as far from another are looked for
         self.rounds = Rounds(self)
@@ -94,12 +95,12 @@ class Proof:
     def prove(self, value: Sum, test: Test, block: int) -> bool:
         """Whether a value at a place in a block passes a test, whatever way led there."""
         for self.patient, self.alike in ((False, False), (True, False), (False, True)):
-            self.steps = FEW if self.patient else STEPS
-            if self._prove(value, test, self.at(block), frozenset()):
+            self.steps, self.claims = FEW if self.patient else STEPS, set()
+            if self._prove(value, test, self.at(block), 0):
                 return True
         return False
 
-    def _prove(self, value: Sum, test: Test, scope: Scope, assumed: Assumed) -> bool:
+    def _prove(self, value: Sum, test: Test, scope: Scope, depth: int) -> bool:
         self.steps -= 1
         if self.steps < 0:
             return False
@@ -111,29 +112,33 @@ class Proof:
             if one.kind == "select":
                 rest = value.minus(Sum(((one, count),), 0))
                 return all(
-                    self._prove(rest + choice.times(count), test, scope.knowing((*learned, same(one, choice))), assumed)
+                    self._prove(rest + choice.times(count), test, scope.knowing((*learned, same(one, choice))), depth)
                     for choice, learned in choices(one)
                 )
         merge = self._merge_above(scope.block)
-        if merge is None or len(assumed) == MERGES or not self.known(value, merge):
+        if merge is None or depth == MERGES or not self.known(value, merge):
             return False
-        if self.patient and self._by_rounds(value, test, scope, merge, assumed):
-            return True
+        if self.patient:
+            before = set(self.claims)
+            if self._by_rounds(value, test, scope, merge, depth):
+                return True
+            self.claims = before
         carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
-        here = (merge, value, frozenset(carried))
-        if any(a[0] == merge and a[1] == value and a[2] <= here[2] for a in assumed):
-            return True
+        claim = (merge, value, frozenset(carried))
+        if any(one[0] == merge and one[1] == value and one[2] <= claim[2] for one in self.claims):
+            return True  # shown elsewhere, or by induction: what it rests on was so earlier, and all of it is shown
+        self.claims.add(claim)
         return all(
             self._prove(
                 self.as_of(source, merge).of_sum(value),
                 test,
                 self._arriving(source, merge, carried),
-                assumed | {here},
+                depth + 1,
             )
             for source in self.flow.blocks[merge].sources
         )
 
-    def _by_rounds(self, value: Sum, test: Test, scope: Scope, merge: int, assumed: Assumed) -> bool:
+    def _by_rounds(self, value: Sum, test: Test, scope: Scope, merge: int, depth: int) -> bool:
         """Whether it passes in every round of a loop: what moves has moved by its step in each round that was gone."""
         if not self.rounds.backs(merge):
             return False
@@ -151,7 +156,7 @@ class Proof:
                 fact for fact in map(replaced.of_fact, carried) if not any(merge in merges(p) for p in parts(fact))
             ]
             facts += [*self.on_way(source, merge), *self.rounds.turns(merge, source, replaced.turn)]
-            if not self._prove(moved, test, Scope(self, source, tuple(facts)), assumed):
+            if not self._prove(moved, test, Scope(self, source, tuple(facts)), depth + 1):
                 return False
         return True
 

@@ -172,7 +172,7 @@ class _FunctionChecker:
         self.checker, self.function, self.found = checker, function, found
         self.unit = UNIT.fullmatch(function.name) is not None
         entry = State({register: of("in", register) for register in GENERAL})
-        entry.values["rsp"], entry.values[0], entry.values[BINDINGS] = of("stack"), of("in", "return"), of("in", BINDINGS)
+        entry.values |= {"rsp": of("stack"), 0: of("in", "return"), BINDINGS: of("in", BINDINGS)}
         if self.unit or function.name == SERVE:
             entry.values["rcx" if self.unit else "rax"] = of("context")
         self.entry = entry.copy()
@@ -240,7 +240,9 @@ class _FunctionChecker:
         else:
             test = partial(self._confined, size=size, writes=writes)
             proof = self.confined if self._reaches_guest(address) else self.facts
-            holds = proof.prove(address + of("now", state.values[BINDINGS]), test, self.here[0])
+            start = self.checker.layout.start
+            place = address if start is None else paging.at(address, state, start)
+            holds = proof.prove(place, test, self.here[0])
             self.found.accesses["context" if _is_field(address) else "memory"] += 1
             self._demand(holds, f"{'writes' if writes else 'reads'} {size} bytes at an unproven place")
 
@@ -257,10 +259,10 @@ class _FunctionChecker:
 
     def _confined(self, address: Sum, scope: Scope, size: int, writes: bool) -> bool:
         """Whether an access is of one of the forms; a term of other kinds than one base must lie in an arc."""
-        now = next(term for term, _ in address.terms if term.kind == "now")
-        address, start = address.minus(Sum(((now, 1),), 0)), self.checker.layout.start
-        if start is not None and paging.confined(address, start, now.identity[0], scope, size, writes):
-            return True
+        if self.checker.layout.start is not None:
+            if paging.confined(address, scope, size, writes):
+                return True
+            address, *_ = paging.taken(address)
         bases = [(term, count) for term, count in address.terms if term.kind in BASES]
         if len(bases) != 1 or bases[0][1] != 1:
             return False
@@ -429,7 +431,7 @@ def _fields() -> list[tuple[int, int]]:
 
 
 def loaded(code: Object, layout: Layout, state: State, address: Sum, instruction: Instruction, size: int) -> Sum:
-    """What a load gives: the addresses in CONTEXT and SPACE are known as such, bindings, and constants of the object."""
+    """What a load gives: bindings, the addresses in CONTEXT and SPACE, and constants of the object are known as such."""
     if (bound := paging.read(address, state, size)) is not None:
         return bound
     if size == 8:

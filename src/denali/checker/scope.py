@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from denali.checker import paging
 from denali.checker.elimination import Elimination
-from denali.checker.facts import Below, Fact, Terms, Within, inverse, learn, parts
+from denali.checker.facts import Below, Fact, Terms, Within, choices, inverse, learn, parts
 from denali.checker.state import Flags
 from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, intrinsic, number, run_of, signed, zeros
 
@@ -55,6 +56,7 @@ class Scope:
         wanted = set(every(value))
         if self.proof.patient:
             wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
+        bindings = value.count("now") != 0  # such as a room that merges with others
         found = list(self.extra)
         for start in self.proof.chain(self.block):
             if start == merge:
@@ -62,7 +64,10 @@ class Scope:
             found += self.proof.own[start]
         for fact in found:
             terms = {one for part in parts(fact) for one in every(part)}
-            if not wanted.isdisjoint(terms) or (self.proof.patient and _of_merge(terms, merge)):
+            if bindings and not paging.matters(fact, value):
+                continue
+            more = self.proof.patient or (bindings and isinstance(fact, Below))
+            if not wanted.isdisjoint(terms) or (more and _of_merge(terms, merge)):
                 yield fact
 
     def bound(self, value: Sum, links: int = LINKS) -> Arc:
@@ -197,15 +202,6 @@ def same(one: Term, other: Sum) -> Fact:
     """That a term is some value."""
     difference = Sum(((one, 1),), 0).minus(other)
     return Within(difference.terms, Arc(-difference.constant & MASK, 1))
-
-
-def choices(one: Term) -> Iterator[tuple[Sum, list[Fact]]]:
-    """The two values of a select, each with what is known when it is chosen."""
-    flags, condition, yes, no = one.identity
-    if flags is None:
-        condition = None
-    yield yes, learn(flags, condition)
-    yield no, learn(flags, inverse(condition) if condition else None)
 
 
 def every(value: Sum) -> Iterator[Term]:
