@@ -19,14 +19,15 @@ from denali.checker.rules import Layout, Refusal, Report, check
 __all__ = ["Layout", "Refusal", "Report", "check", "keep_checks"]
 
 COMPARISON = re.compile(r"^  (%\S+) = icmp ult i64 (%\S+), (\d+)$", re.MULTILINE)
+PAGE = re.compile(r"^  (%\S+) = and i64 (%\S+), (-4096)$", re.MULTILINE)
 
 
 def keep_checks(text: str) -> str:
-    """The text of a translation, with limits that LLVM cannot see, so that it removes no check.
+    """The text of a translation, with limits and masks of pages that LLVM cannot see, so that it removes no check.
 
     LLVM drops a comparison whose outcome it can derive, and to follow all it can derive the checker would have to be as
     clever. What it then proves is that the translator asks for every check that is needed; that LLVM leaves out only
     checks that cannot fail is LLVM's promise.
     """
-    hidden = r'  \1.limit = call i64 asm "", "=r,0"(i64 \3)\n  \1 = icmp ult i64 \2, \1.limit'
-    return COMPARISON.sub(hidden, text)
+    hidden = r'  \1.limit = call i64 asm "", "=r,0"(i64 \3)\n  \1 = {} i64 \2, \1.limit'
+    return PAGE.sub(hidden.format("and"), COMPARISON.sub(hidden.format("icmp ult"), text))

@@ -70,14 +70,17 @@ def _looked_up(index: Term, times: int) -> Sum | None:
         return number(index.identity[1] * times >> ENTRY_BITS << PAGE_BITS)
     for page, mask in (index.identity, index.identity[::-1]) if index.kind == "both" else ():
         one, shift = page.single, PAGE_BITS - ENTRY_BITS + times.bit_length() - 1
+        if one is not None and one.kind == "low" and one.identity[1] == 32:
+            one = one.identity[0].single
         if one is not None and one.kind == "shr" and one.identity[1] == shift and _is_mask(mask, times):
             return one.identity[0]
     return None
 
 
 def _is_mask(value: Sum, times: int) -> bool:
-    """Whether so many times a value is the TLB's mask in units of entries; it has less than 32 bits."""
-    return value.times(times) in [mask.times(1 << ENTRY_BITS) for mask in (ENTRIES, low(ENTRIES, 32))]
+    """Whether so many times a value is the TLB's mask in units of entries; that has less than 32 bits."""
+    mask, unit = ENTRIES.times(1 << ENTRY_BITS), 1 << ENTRY_BITS
+    return value.times(times) in (mask, low(mask, 32), low(ENTRIES, 32).times(unit))
 
 
 def found(state: State, call: Instruction) -> Sum | None:
@@ -106,9 +109,9 @@ def confined(place: Sum, scope: Scope, size: int, writes: bool) -> bool:
         if count == 1 and one.kind in FOUND and one.identity[-1] == now:
             address = address.minus(Sum(((one, 1),), 0))
             known = _by_entry if one.kind == "addend" else _by_call
-            return any(_inside(address, first, span, size) for first, span in known(one, scope, writes))
+            return any(_inside(address, first, span, size, scope) for first, span in known(one, scope, writes))
     offset = address.minus(of("context")).plus(start - CONTEXT.itemsize).minus(of("home_start", now))
-    return any(_inside(offset, first, span, size) for first, span in _at_home(of("home_room", now), scope))
+    return any(_inside(offset, first, span, size, scope) for first, span in _at_home(of("home_room", now), scope))
 
 
 def matters(fact: Fact, place: Sum) -> bool:
@@ -117,15 +120,21 @@ def matters(fact: Fact, place: Sum) -> bool:
     found = {one.identity[0] for one, _ in address.terms if one.kind in FOUND}
     if isinstance(fact, Below):
         ahead = address.constant + start - CONTEXT.itemsize - fact.a.constant & MASK
-        return not fact.even and not found and ahead <= (HOME_SLACK if fact.b.single else SPAN)
+        near = ahead <= (HOME_SLACK if fact.b.single else SPAN) or set(address.terms).isdisjoint(fact.a.terms)
+        return not fact.even and not found and near
     about = [one for part in parts(fact) for one, _ in part.terms if one.kind in BOUND]
     return not about or any(one.identity[0] in found for one in about)
 
 
-def _inside(address: Sum, first: Sum, span: int, size: int) -> bool:
+def _inside(address: Sum, first: Sum, span: int, size: int, scope: Scope) -> bool:
     """Whether `size` bytes are among the `span` from `first` on."""
-    distance = address.minus(first).number
-    return distance is not None and distance + size <= span
+    distance = address.minus(first)
+    if distance.terms and scope.proof.alike:
+        distance = scope.proof.constant(distance, scope.block) or distance
+    if not distance.terms:
+        return distance.constant + size <= span
+    arc = scope.stated(distance) if first.terms else scope.bound(distance)
+    return arc.within(0, max(span - size + 1, 0))
 
 
 def _by_entry(addend: Term, scope: Scope, writes: bool) -> Iterator[tuple[Sum, int]]:
@@ -136,28 +145,34 @@ def _by_entry(addend: Term, scope: Scope, writes: bool) -> Iterator[tuple[Sum, i
             if isinstance(fact, Within) and fact.arc.length == 1:
                 difference = Sum(fact.terms, -fact.arc.first & MASK)  # is zero
                 for page in (difference + tag, tag.minus(difference)):
-                    last = _rounded(page)
-                    span = None if last is None else last.minus(address).plus(1).number
-                    if span is not None and 0 < span <= PAGE:
-                        yield address, span
-                        unit = _unit(address, scope)
-                        yield address, -(-span // unit) * unit
-                    if page.number is not None and page.number % PAGE == 0:
-                        yield page, PAGE
+                    last = page if page.number is not None else _rounded(page, scope)
+                    if last is None:
+                        continue
+                    span = scope.stated(last.minus(address).plus(1))
+                    if address.number is not None and scope.lies(last, address.number, PAGE):
+                        yield address, PAGE  # of an address whose page is known
+                    elif span.length == 1 and 0 < span.first <= PAGE:
+                        yield address, span.first
 
 
-def _unit(address: Sum, scope: Scope) -> int:
-    """The bytes that an address is a multiple of, as far as that matters: what begins so crosses no page alone."""
-    return max(1 << bits for bits in range(4) if _says(scope.facts(), low(address, bits), Arc(0, 1)))
-
-
-def _rounded(page: Sum) -> Sum | None:
-    """What a value is the beginning of the page of, if it is that of something."""
+def _rounded(page: Sum, scope: Scope) -> Sum | None:
+    """What a value is the beginning of the page of, if it is that of something; LLVM may know it to have few bits."""
     if len(page.terms) != 1 or page.constant or page.terms[0][0].kind != "and":
         return None
     one, times = page.terms[0]
-    inner, mask = one.identity
-    return inner.times(times) if mask * times == WORD - PAGE else None
+    last, end = one.identity[0].times(times), one.identity[1] * times + PAGE
+    known = end == WORD or (end & end - 1 == 0 and scope.bound(last).within(0, end))
+    return _added(last, scope) if known else None
+
+
+def _added(value: Sum, scope: Scope) -> Sum:
+    """A sum for what LLVM made an "or", as the lowest bits are known to be zero."""
+    one = value.single
+    if one is None or one.kind != "either" or one.identity[1].number is None:
+        return value
+    first, more = one.identity
+    free = scope.stated(low(first, more.constant.bit_length())).within(0, 1)
+    return first + more if free else value
 
 
 def _by_call(found: Term, scope: Scope, writes: bool) -> Iterator[tuple[Sum, int]]:

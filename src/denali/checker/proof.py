@@ -38,13 +38,13 @@ class Proof:
         for start, above in self.above.items():
             self.depth[start] = self.depth[above] + 1 if above != start else 0
         self.block_of = {i.address: block.start for block in flow.blocks.values() for i in block.code}
-        self.own = {start: self._learned(start) for start in self.places}
         self.steps = 0
         self.claims: set[Claim] = set()  # of the proof that is tried; each that is made is shown
         self.patient = False  # what several facts say together is asked, and what a loop's rounds say
         self.alike = False  # values that are always as far from another are looked for
         self.rounds = Rounds(self)
         self._existing: dict[tuple[Term, int], bool] = {}
+        self.own = {start: self._learned(start) for start in self.places}
 
     def at(self, block: int) -> Scope:
         """What is known in a block."""
@@ -67,9 +67,14 @@ class Proof:
             yield from self.own[start]
 
     def _learned(self, start: int) -> list[Fact]:
-        """What the only way into a block says."""
-        sources = self.flow.blocks[start].sources
-        return self.on_way(sources[0], start) if len(sources) == 1 else []
+        """What the only way into a block says, or all ways do."""
+        first, *others = [self.on_way(source, start) for source in self.flow.blocks[start].sources] or [[]]
+        common = [fact for fact in first if all(fact in other for other in others)]
+        return [fact for fact in common if not others or all(self._before(part, start) for part in parts(fact))]
+
+    def _before(self, value: Sum, merge: int) -> bool:
+        """Whether a value is what it was before a merge was entered."""
+        return merge not in merges(value) and self.known(value, merge)
 
     def on_way(self, source: int, target: int) -> list[Fact]:
         """What going from one block to another says."""

@@ -431,7 +431,7 @@ def _fields() -> list[tuple[int, int]]:
 
 
 def loaded(code: Object, layout: Layout, state: State, address: Sum, instruction: Instruction, size: int) -> Sum:
-    """What a load gives: bindings, the addresses in CONTEXT and SPACE, and constants of the object are known as such."""
+    """What a load gives: bindings, addresses in CONTEXT and SPACE, and constants of the object are known as such."""
     if (bound := paging.read(address, state, size)) is not None:
         return bound
     if size == 8:

@@ -106,13 +106,18 @@ class Scope:
             return True
         return self.proof.patient and self.together.bound(value).within(first, length)
 
+    def stated(self, value: Sum) -> Arc:
+        """An arc in which facts about a value itself say that it lies."""
+        return self._stated(value.terms, 0).shifted(value.constant) if value.terms else Arc(value.constant, 1)
+
     def alike(self, value: Sum) -> Iterator[Sum]:
         """The same value, in terms of others that something is known of, if it is always as far from them."""
         within = (fact for fact in self.facts() if isinstance(fact, Within) and fact.arc.length < WORD // 2)
+        now = Sum(tuple(pair for pair in value.terms if pair[0].kind == "now"), 0)
         for terms in dict.fromkeys(fact.terms for fact in within):
-            distance = self.proof.constant(value.minus(Sum(terms, 0)), self.block)
+            distance = self.proof.constant(value.minus(now).minus(Sum(terms, 0)), self.block)
             if distance is not None:
-                yield distance + Sum(terms, 0)
+                yield distance + Sum(terms, 0) + now
 
     def _apart(self, value: Sum, links: int) -> Arc:
         """Term by term."""

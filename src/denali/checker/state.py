@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from denali.checker.lanes import forget_lanes, lane_of, move_lane
 from denali.checker.machine_code import Instruction, Memory, Operand, whole
-from denali.checker.sums import BASES, MASK, Sum, low, masked, multiply, number, of, zeros
+from denali.checker.sums import BASES, MASK, Sum, low, masked, multiply, number, of, possible
 from denali.isa.context import CONTEXT
 
 Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
@@ -342,7 +342,7 @@ def _low_bits(step: Step, state: State, instruction: Instruction, _: Flags | Non
 
 def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
     a, b = (b, a) if a.number is not None else (a, b)
-    if b.number is not None and b.number < 1 << zeros(a):
+    if b.number is not None and not b.number & possible(a):
         return a + b
     return a if a == b else of("either", a, b)
 

@@ -271,6 +271,16 @@ def zeros(value: Sum) -> int:
     return min(found)
 
 
+def possible(value: Sum) -> int:
+    """The bits that a value may have, as far as the kind of its only term says."""
+    bits = 64
+    if len(value.terms) == 1 and not value.constant:
+        one, count = value.terms[0]
+        arc = intrinsic(one).scaled(signed(count))
+        bits = (arc.length - 1).bit_length() if arc.first == 0 else bits
+    return (1 << bits) - (1 << min(zeros(value), bits))
+
+
 def trailing(value: int) -> int:
     """How many of a number's lowest bits are zero."""
     return (value & -value).bit_length() - 1 if value else 64
