@@ -151,6 +151,8 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
     if len(terms) == 1:
         arc = arc.meet(intrinsic(terms[0][0]).scaled(signed(terms[0][1])))
     yield Within(terms, arc)
+    if len(terms) == 1 and terms[0][1] == 1 and terms[0][0].kind == "select":
+        yield from _of_choice(terms[0][0], arc)
     if len(terms) != 1 or terms[0][1] != 1 or arc.first + arc.length > WORD:
         return
     term, last = terms[0][0], arc.first + arc.length - 1
@@ -166,6 +168,14 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
             yield from _consequences(inner, Arc(0, lowest))
     elif term.kind in ("set", "both", "either"):
         yield from _of_bits(term, arc.first > 0, last == 0)
+
+
+def _of_choice(term: Term, arc: Arc) -> Iterator[Fact]:
+    """What follows when one of two choices cannot be, as it is a number outside an arc."""
+    ways = [way for way in choices(term) if way[0].number is None or Arc(way[0].constant, 1).within(*arc)]
+    if len(ways) == 1:
+        yield from ways[0][1]
+        yield from _consequences(ways[0][0], arc)
 
 
 def _of_multiple(a: Sum, arc: Arc) -> Iterator[Fact]:

@@ -171,7 +171,8 @@ def _added(value: Sum, scope: Scope) -> Sum:
     if one is None or one.kind != "either" or one.identity[1].number is None:
         return value
     first, more = one.identity
-    free = scope.stated(low(first, more.constant.bit_length())).within(0, 1)
+    bits = more.constant.bit_length()
+    free = scope.zeros(first) >= bits or scope.stated(low(first, bits)).within(0, 1)
     return first + more if free else value
 
 

@@ -153,6 +153,8 @@ def rebuilt(one: Term, replaced: list[Sum]) -> Sum:
             return masked(*identity)
         case "product":
             return multiply(*identity) or of("product", *identity)
+        case "shr" if identity[0].number is not None:
+            return number(identity[0].number >> identity[1])
         case _:
             return of(one.kind, *identity)
 
