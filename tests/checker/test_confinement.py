@@ -14,6 +14,7 @@ from native.programs import Program
 from denali import checker
 from denali.bench.programs import KERNELS
 from denali.checker import Layout, Report, check, keep_checks
+from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.runtime.compile import compile_object
 from denali.isa.runtime.loader import frame_of
@@ -41,6 +42,7 @@ again:  ld a0, 0(s0)
         lbu a2, 20(s0)
         sd a0, 24(s0)
         sb a2, 40(s0)
+        sb a2, 200(s0)
         add a2, a2, s0
         li t0, 24
         sub t1, s0, t0
@@ -102,12 +104,13 @@ def everything() -> Image:
     return Image.from_elf(assemble(EVERYTHING).elf(), "everything")
 
 
-def checked(image: Image, size: int = SIZE, entries: list[int] | None = None) -> Report:
+def checked(image: Image, size: int = SIZE, entries: list[int] | None = None, mode: Mode = Mode.FLAT) -> Report:
     """The checker's report on a translation whose checks LLVM kept; the loader sees no smaller frames."""
-    translation = Translation(image, size)
+    translation = Translation(image, size, mode)
     text, _ = translation.module(translation.entries() if entries is None else entries)
     code = compile_object(keep_checks(text))
-    report = check(code, Layout(size, len(image.read_only), (image.text_end - image.text_start + 1) // 2))
+    start = image.private_start if mode is Mode.PAGED else None
+    report = check(code, Layout(size, len(image.read_only), (image.text_end - image.text_start + 1) // 2, start))
     assert max(report.frames.values()) <= max(frame_of(code), SMALL) + PUSHED
     return report
 
