@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from denali.checker.facts import Below, Fact, Within, choices, parts
-from denali.checker.machine_code import Instruction
 from denali.checker.state import BINDINGS, State
 from denali.checker.sums import BOUND, MASK, WORD, Arc, Sum, Term, low, number, of
 from denali.isa.context import CONTEXT, ENTRY, HOME_SLACK, TLB
@@ -25,7 +24,6 @@ from denali.isa.context import CONTEXT, ENTRY, HOME_SLACK, TLB
 if TYPE_CHECKING:
     from denali.checker.scope import Scope
 
-FIND = "denali_find"
 NOWHERE = 1
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
@@ -81,14 +79,6 @@ def _is_mask(value: Sum, times: int) -> bool:
     """Whether so many times a value is the TLB's mask in units of entries; that has less than 32 bits."""
     mask, unit = ENTRIES.times(1 << ENTRY_BITS), 1 << ENTRY_BITS
     return value.times(times) in (mask, low(mask, 32), low(ENTRIES, 32).times(unit))
-
-
-def found(state: State, call: Instruction) -> Sum | None:
-    """What a call of `denali_find` gives; None for other calls."""
-    if call.target != FIND:
-        return None
-    address, span, right = (state.values[register] for register in ("rsi", "rdx", "rcx"))
-    return of("found", address, span, right, state.values[BINDINGS])
 
 
 def at(address: Sum, state: State, start: int) -> Sum:
@@ -166,14 +156,14 @@ def _rounded(page: Sum, scope: Scope) -> Sum | None:
 
 
 def _added(value: Sum, scope: Scope) -> Sum:
-    """A sum for what LLVM made an "or", as the lowest bits are known to be zero."""
-    one = value.single
-    if one is None or one.kind != "either" or one.identity[1].number is None:
-        return value
-    first, more = one.identity
-    bits = more.constant.bit_length()
-    free = scope.zeros(first) >= bits or scope.stated(low(first, bits)).within(0, 1)
-    return first + more if free else value
+    """With sums for what LLVM made an "or", as the lowest bits are known to be zero."""
+    for one, count in value.terms:
+        if one.kind == "either" and one.identity[1].number is not None:
+            first, more = one.identity
+            bits = more.constant.bit_length()
+            if scope.zeros(first) >= bits or scope.stated(low(first, bits)).within(0, 1):
+                value += (first + more).minus(Sum(((one, 1),), 0)).times(count)
+    return value
 
 
 def _by_call(found: Term, scope: Scope, writes: bool) -> Iterator[tuple[Sum, int]]:
@@ -194,7 +184,7 @@ def _at_home(room: Sum, scope: Scope) -> Iterator[tuple[Sum, int]]:
             for limit, learned in [way for way in ways if way[0].number != 0][:1]:  # nothing is below zero
                 less = room.minus(limit).number
                 if less == 0 or (less is not None and _says(learned, room, Arc(less, WORD - less))):
-                    yield fact.a, less + HOME_SLACK + 1
+                    yield _added(fact.a, scope), less + HOME_SLACK + 1
 
 
 def _says(facts: Iterable[Fact], value: Sum, arc: Arc) -> bool:

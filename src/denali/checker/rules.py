@@ -28,7 +28,7 @@ from denali.checker.flow import FAR, NEAR, Flow
 from denali.checker.machine_code import Function, Instruction, Object, Operand, read
 from denali.checker.proof import Proof
 from denali.checker.scope import Scope
-from denali.checker.state import BINDINGS, GENERAL, State, Step, Unreadable, jump_table, stack_offset
+from denali.checker.state import BINDINGS, FIND, GENERAL, State, Step, Unreadable, jump_table, stack_offset
 from denali.checker.sums import BASES, Sum, Term, forget, number, of
 from denali.isa.context import CONTEXT, SPACE
 
@@ -158,11 +158,18 @@ class _Checker:
     def kept(self, call: Instruction) -> frozenset[str]:
         """The registers that the target of a call preserves."""
         if isinstance(call.target, str):
-            return ALL_PRESERVES if call.target == paging.FIND else C_PRESERVES
+            return ALL_PRESERVES if call.target == FIND else C_PRESERVES
         known = None if call.target is None else self.code.functions.get(call.target)
         if known is None or UNIT.fullmatch(known.name):
             return UNIT_PRESERVES
         return self.preserved.get(known.start, frozenset({"rsp"}))
+
+    def changes(self, call: Instruction) -> bool:
+        """Whether a call may change the guest's bindings: services do, and units; helpers that call nobody do not."""
+        if isinstance(call.target, str):
+            return call.target == SERVICE
+        known = None if call.target is None else self.code.functions.get(call.target)
+        return known is None or UNIT.fullmatch(known.name) is not None or any(i.name == "call" for i in known.code)
 
 
 class _FunctionChecker:
@@ -176,7 +183,7 @@ class _FunctionChecker:
         if self.unit or function.name == SERVE:
             entry.values["rcx" if self.unit else "rax"] = of("context")
         self.entry = entry.copy()
-        self.step = Step(partial(loaded, checker.code, checker.layout), checker.kept, paging.found)
+        self.step = Step(partial(loaded, checker.code, checker.layout), checker.kept, checker.changes)
         self.flow = Flow(function, checker.code, self.step, entry, together=together)
         self.facts = Proof(self.flow)
         self.confined = Proof(self.flow, branches=False) if checker.masked else self.facts
@@ -345,7 +352,7 @@ class _FunctionChecker:
         target = call.target
         if isinstance(target, str):
             self._demand(RUNTIME.fullmatch(target) is not None, f"calls {target}")
-            needs = target in (SERVICE, paging.FIND)
+            needs = target in (SERVICE, FIND)
             self._demand(not needs or state.values["rdi"] == of("context"), "calls without the context")
             return
         known = self.checker.code.functions.get(target) if target is not None else None

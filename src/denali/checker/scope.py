@@ -9,7 +9,7 @@ from denali.checker import paging
 from denali.checker.elimination import Elimination
 from denali.checker.facts import Below, Fact, Terms, Within, choices, inverse, learn, parts
 from denali.checker.state import Flags
-from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, intrinsic, number, run_of, signed, zeros
+from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, intrinsic, merges, number, run_of, signed, zeros
 
 if TYPE_CHECKING:
     from denali.checker.proof import Proof
@@ -56,7 +56,8 @@ class Scope:
         wanted = set(every(value))
         if self.proof.patient:
             wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
-        bindings = value.count("now") != 0  # such as a room that merges with others
+        bindings = value.count("now") != 0  # such as a room, or a flag, that merges where the address does
+        beside = {merge} | (merges(value) if bindings else set())
         found = list(self.extra)
         for start in self.proof.chain(self.block):
             if start == merge:
@@ -66,8 +67,9 @@ class Scope:
             terms = {one for part in parts(fact) for one in every(part)}
             if bindings and not paging.matters(fact, value):
                 continue
-            more = self.proof.patient or (bindings and isinstance(fact, Below))
-            if not wanted.isdisjoint(terms) or (more and _of_merge(terms, merge)):
+            exact = isinstance(fact, Below) or (isinstance(fact, Within) and fact.arc.length == 1)
+            more = self.proof.patient or (bindings and exact)
+            if not wanted.isdisjoint(terms) or (more and any(_of_merge(terms, one) for one in beside)):
                 yield fact
 
     def bound(self, value: Sum, links: int = LINKS) -> Arc:

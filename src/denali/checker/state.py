@@ -15,6 +15,7 @@ from denali.isa.context import CONTEXT
 Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
 CELL = "context+"
 BINDINGS = "bindings"  # the place whose value says which calls may have changed what the guest's pages are bound to
+FIND = "denali_find"  # gives the addend of an address, for so many bytes and a right
 FLAGS = "rflags"
 ROUNDED = 6  # terms of a sum from which on it becomes one unknown
 DEEP = 12
@@ -95,19 +96,19 @@ def jump_table(value: Sum) -> tuple[str, int] | None:
 
 
 Loaded = Callable[[State, Sum, Instruction, int], Sum]
-Found = Callable[[State, Instruction], Sum | None]
+Changes = Callable[[Instruction], bool]
 Kept = Callable[[Instruction], frozenset[str]]
 
 
 class Step:
     """Runs instructions.
 
-    `loaded` gives what a load from an address yields, `kept` the registers that a call preserves, and `found` what one
-    gives that only looks at the guest's bindings.
+    `loaded` gives what a load from an address yields, `kept` the registers that a call preserves, and `changes` whether
+    it may change the guest's bindings.
     """
 
-    def __init__(self, loaded: Loaded, kept: Kept, found: Found) -> None:
-        self.loaded, self.kept, self.found = loaded, kept, found
+    def __init__(self, loaded: Loaded, kept: Kept, changes: Changes) -> None:
+        self.loaded, self.kept, self.changes = loaded, kept, changes
 
     # --- operands ---
 
@@ -162,14 +163,15 @@ class Step:
             self.store(state, address, operand.size, value)
             offset = stack_offset(address)
             if offset is not None and operand.size < 8:
-                state.values[offset] = _beside(instruction, "beside", operand.size, value)
+                before = of("at", instruction.address, "beside")
+                state.values[offset] = _beside(before, operand.size, value)
             return
         assert operand.register is not None
         full = whole(operand.register)
         if operand.size < 4:
             hidden = operand.register.endswith("h")
-            beside = _beside(instruction, full, operand.size, value)
-            value = of("at", instruction.address, full) if hidden else beside
+            before = state.values.get(full, of("at", instruction.address, full))
+            value = of("at", instruction.address, full) if hidden else _beside(before, operand.size, value)
         elif operand.size == 4:
             value = low(value, 32)
         if len(value.terms) > ROUNDED or any(term.depth > DEEP for term, _ in value.terms):
@@ -234,9 +236,9 @@ class Step:
 ENDS = frozenset({"ret", "ud2", "int3"})
 
 
-def _beside(instruction: Instruction, place: str, size: int, value: Sum) -> Sum:
-    """A value of less than eight bytes with what is unknown above them."""
-    return low(value, 8 * size) + masked(of("at", instruction.address, place), MASK << 8 * size & MASK)
+def _beside(before: Sum, size: int, value: Sum) -> Sum:
+    """What was there before, with another value in its lowest bytes."""
+    return low(value, 8 * size) + masked(before, MASK << 8 * size & MASK)
 
 
 def _bits(name: str) -> int:
@@ -437,7 +439,8 @@ def _pop(step: Step, state: State, instruction: Instruction, _: Flags | None) ->
 
 def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -> None:
     """Unknown is then what the called function does not preserve, and what lies below the stack pointer."""
-    kept, depth, found = step.kept(instruction), state.depth, step.found(state, instruction)
+    kept, depth = step.kept(instruction), state.depth
+    address, span, right = (state.values[register] for register in ("rsi", "rdx", "rcx"))
     if depth is None:
         raise Unreadable(instruction, "a call with an unknown stack pointer")
     for register in GENERAL:
@@ -448,10 +451,10 @@ def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -
             del state.values[place]
     forget_lanes(state)
     state.flags = None
-    if found is None:
+    if instruction.target == FIND:
+        state.values["rax"] = of("found", address, span, right, state.values[BINDINGS])
+    if step.changes(instruction):
         state.values[BINDINGS] = of("at", instruction.address, BINDINGS)
-    else:
-        state.values["rax"] = found
 
 
 def _sum(a: Sum, b: Sum, bits: int) -> Sum:
