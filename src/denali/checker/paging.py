@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from denali.checker.facts import Below, Fact, Within, choices, parts
 from denali.checker.state import BINDINGS, State
-from denali.checker.sums import BOUND, MASK, WORD, Arc, Sum, Term, low, number, of
+from denali.checker.sums import BOUND, MASK, WORD, Arc, Sum, Term, low, number, of, trailing
 from denali.isa.context import CONTEXT, ENTRY, HOME_SLACK, TLB
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def matters(fact: Fact, place: Sum) -> bool:
 
 def _inside(address: Sum, first: Sum, span: int, size: int, scope: Scope) -> bool:
     """Whether `size` bytes are among the `span` from `first` on."""
-    distance = address.minus(first)
+    distance = _added(address.minus(first), scope)
     if distance.terms and scope.proof.alike:
         distance = scope.proof.constant(distance, scope.block) or distance
     if not distance.terms:
@@ -156,12 +156,13 @@ def _rounded(page: Sum, scope: Scope) -> Sum | None:
 
 
 def _added(value: Sum, scope: Scope) -> Sum:
-    """With sums for what LLVM made an "or", as the lowest bits are known to be zero."""
+    """With sums for what LLVM made an "or", as there are no bits in common."""
     for one, count in value.terms:
         if one.kind == "either" and one.identity[1].number is not None:
             first, more = one.identity
-            bits = more.constant.bit_length()
-            if scope.zeros(first) >= bits or scope.stated(low(first, bits)).within(0, 1):
+            bits, below = more.constant.bit_length(), 1 << trailing(more.constant)
+            free = scope.zeros(first) >= bits or scope.stated(low(first, bits)).within(0, 1)
+            if free or scope.bound(first).within(0, below):
                 value += (first + more).minus(Sum(((one, 1),), 0)).times(count)
     return value
 
@@ -184,7 +185,7 @@ def _at_home(room: Sum, scope: Scope) -> Iterator[tuple[Sum, int]]:
             for limit, learned in [way for way in ways if way[0].number != 0][:1]:  # nothing is below zero
                 less = room.minus(limit).number
                 if less == 0 or (less is not None and _says(learned, room, Arc(less, WORD - less))):
-                    yield _added(fact.a, scope), less + HOME_SLACK + 1
+                    yield fact.a, less + HOME_SLACK + 1
 
 
 def _says(facts: Iterable[Fact], value: Sum, arc: Arc) -> bool:

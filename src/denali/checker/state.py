@@ -14,6 +14,7 @@ from denali.isa.context import CONTEXT
 
 Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
 CELL = "context+"
+BYTE = "byte "  # of the frame, where one is kept alone, with its offset
 BINDINGS = "bindings"  # the place whose value says which calls may have changed what the guest's pages are bound to
 FIND = "denali_find"  # gives the addend of an address, for so many bytes and a right
 FLAGS = "rflags"
@@ -147,6 +148,8 @@ class Step:
     def load(self, state: State, instruction: Instruction, address: Sum, size: int) -> Sum:
         """What is read from memory; a slot of the frame keeps what was found there."""
         offset = stack_offset(address)
+        if size == 1 and f"{BYTE}{offset}" in state.values:
+            return state.values[f"{BYTE}{offset}"]
         if offset is not None and size <= 8:
             slot = state.values.setdefault(offset, of("at", instruction.address, "slot"))
             return low(slot, 8 * size) if size < 8 else slot
@@ -162,7 +165,9 @@ class Step:
             address = self.address(state, instruction, operand.memory)
             self.store(state, address, operand.size, value)
             offset = stack_offset(address)
-            if offset is not None and operand.size < 8:
+            if offset is not None and operand.size == 1:
+                state.values[f"{BYTE}{offset}"] = low(value, 8)
+            elif offset is not None and operand.size < 8:
                 before = of("at", instruction.address, "beside")
                 state.values[offset] = _beside(before, operand.size, value)
             return
@@ -187,6 +192,8 @@ class Step:
         if offset is not None:
             for near in range(offset - 7, offset + size):
                 state.values.pop(near, None)
+            for inside in range(offset, offset + size):
+                state.values.pop(f"{BYTE}{inside}", None)
         elif cell is not None:
             for near in range(address.constant - 7, address.constant + size):
                 state.values.pop(f"{CELL}{near}", None)
@@ -447,7 +454,8 @@ def _call(step: Step, state: State, instruction: Instruction, _: Flags | None) -
         if register not in kept and register != "rsp":
             state.values[register] = of("at", instruction.address, register)
     for place in list(state.values):
-        if place < depth if isinstance(place, int) else place.startswith(CELL):
+        offset = int(place.removeprefix(BYTE)) if str(place).startswith(BYTE) else place  # type: ignore[union-attr]
+        if offset < depth if isinstance(offset, int) else offset.startswith(CELL):
             del state.values[place]
     forget_lanes(state)
     state.flags = None
