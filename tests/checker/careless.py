@@ -134,26 +134,33 @@ def careless_copies() -> list[Mutant]:
 def careless_pagers() -> list[Mutant]:
     """Mistakes of accesses under a virtual MMU."""
     near, last = "icmp ult i64 {offset}, {room}", "self._moved(low, group.span - 1)"
-    there, tag = "TLB.itemsize + field_offset(ENTRY, 'addend')", "{TLB.itemsize + need}"
+    there, right = (
+        "TLB.itemsize + field_offset(ENTRY, 'addend')",
+        "Cause.MISS_WRITE if group.writes else Cause.MISS_READ",
+    )
+    page, index = "i64 {body.value(f'and i64 {page}, {mask}')}", "{PAGE_BITS - ENTRY_BITS"
+    same = 'f"icmp eq i64 {last}, {tag}"'
     return [
         Mutant("home without a check", PagedMemory, "_is_home", f'self.body.value(f"{near}")', '"true"'),
         Mutant("home with a signed check", PagedMemory, "_is_home", near, near.replace("ult", "slt")),
         Mutant("home with its last", PagedMemory, "_is_home", near, near.replace("ult", "ule")),
         Mutant("home from elsewhere", PagedMemory, "_in_home", "'home_start'", "'home_room'"),
         Mutant("home for long groups as for short ones", PagedMemory, "_in_home", "HOME_SLACK + 1:", "1 << 20:"),
-        Mutant("home for groups that are a byte longer", PagedMemory, "_in_home", "- HOME_SLACK - 1", "- HOME_SLACK - 2"),
+        Mutant("home for groups that are a byte longer", PagedMemory, "_in_home", "- HOME_SLACK - 1",
+               "- HOME_SLACK - 2"),
         Mutant("home from the first access on", PagedMemory, "_stays_home", "group.low - signed", "0 * signed"),
         Mutant("memory at its own place beside it", PagedMemory, "_near", "self.layout.displacement",
                "self.layout.displacement + 128"),
-        Mutant("an entry without a check", PagedMemory, "_try_entry", 'f"icmp eq i64 {last}, {tag}"', 'f"icmp eq i64 {tag}, {tag}"'),
+        Mutant("an entry without a check", PagedMemory, "_try_entry", same, same.replace("last", "tag")),
         Mutant("an entry of the first byte's page", PagedMemory, "_try_entry", last, "low"),
-        Mutant("an entry of the page before the last byte", PagedMemory, "_try_entry", last, last.replace("- 1", "- 2")),
+        Mutant("an entry of the page before the last byte", PagedMemory, "_try_entry", last,
+               last.replace("- 1", "- 2")),
         Mutant("the right to read taken for that to write", PagedMemory, "_try_entry",
-               "Cause.MISS_WRITE if group.writes else Cause.MISS_READ", "Cause.MISS_READ"),
+               right, "Cause.MISS_READ"),
         Mutant("another entry's addend", PagedMemory, "_try_entry", there, there + " + ENTRY.itemsize"),
         Mutant("a tag taken for an addend", PagedMemory, "_try_entry", there, "TLB.itemsize"),
-        Mutant("an entry behind the TLB", PagedMemory, "_try_entry", "i64 {body.value(f'and i64 {page}, {mask}')}", "i64 {page}"),
-        Mutant("entries by another bit", PagedMemory, "_try_entry", "{PAGE_BITS - ENTRY_BITS}", "{PAGE_BITS - ENTRY_BITS + 1}"),
+        Mutant("an entry behind the TLB", PagedMemory, "_try_entry", page, "i64 {page}"),
+        Mutant("entries by another bit", PagedMemory, "_try_entry", index, index + " + 1"),
         Mutant("read-only bytes without their end", PagedMemory, "_try_read_only", "{room + 1}", "{1 << 40}"),
         Mutant("stores into read-only bytes", Planner, "_join", "group.private |= access.writes", "pass"),
         Mutant("what was found nowhere", PagedMemory, "_find", "{addend}, {NOWHERE}", "{addend}, 3"),

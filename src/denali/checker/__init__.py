@@ -6,8 +6,8 @@ the values of registers and stack slots through each function, collects what com
 and demands of each access, jump and call one of the few forms that keep a guest in its memory.
 
 Read `sums` (what a value is), `machine_code` (an object taken apart), `flow` (values at every point), `facts`, `scope`
-and `proof` (what is known there), then `rules`: the forms that are accepted, which is what the checker means by
-confined.
+and `proof` (what is known there), then `rules` and `paging`: the forms that are accepted, which is what the checker
+means by confined.
 """
 
 from __future__ import annotations

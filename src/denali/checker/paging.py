@@ -28,19 +28,23 @@ NOWHERE = 1
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
 ENTRY_BITS = ENTRY.itemsize.bit_length() - 1
-ENTRIES = of("in", "mask of the TLB")  # one less than its entries; it does not change
-HOME = {CONTEXT.fields[name][1]: name for name in ("home_start", "home_room")}  # type: ignore[index]
-HEADER = [TLB.fields["mask"][1]]  # type: ignore[index]
-PARTS = {ENTRY.fields[name][1]: name for name in ("read", "write", "addend")}  # type: ignore[index]
+HOME: dict[int, str] = {CONTEXT.fields[name][1]: name for name in ("home_start", "home_room")}  # type: ignore[index]
+HEADER: list[int] = [TLB.fields["mask"][1]]  # type: ignore[index]
+PARTS: dict[int, str] = {ENTRY.fields[name][1]: name for name in ("read", "write", "addend")}  # type: ignore[index]
 SPAN = 1 << 16  # the longest that is looked up at once
 FOUND = ("addend", "found")
 GIVES = {False: ("read", "write"), True: ("write",)}  # tags that allow an access, by whether it writes
 
 
+def entries() -> Sum:
+    """One less than the entries of the TLB, which does not change."""
+    return of("in", "mask of the TLB")
+
+
 def read(address: Sum, state: State, size: int) -> Sum | None:
     """What the bytes at a place of the guest's bindings are; None for what is none of them."""
     if address.minus(of("tlb")).number in HEADER:
-        return ENTRIES
+        return entries()
     if size < 8:
         return None
     now = state.values[BINDINGS]
@@ -77,8 +81,8 @@ def _looked_up(index: Term, times: int) -> Sum | None:
 
 def _is_mask(value: Sum, times: int) -> bool:
     """Whether so many times a value is the TLB's mask in units of entries; that has less than 32 bits."""
-    mask, unit = ENTRIES.times(1 << ENTRY_BITS), 1 << ENTRY_BITS
-    return value.times(times) in (mask, low(mask, 32), low(ENTRIES, 32).times(unit))
+    mask, unit = entries().times(1 << ENTRY_BITS), 1 << ENTRY_BITS
+    return value.times(times) in (mask, low(mask, 32), low(entries(), 32).times(unit))
 
 
 def at(address: Sum, state: State, start: int) -> Sum:

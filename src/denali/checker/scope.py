@@ -57,7 +57,7 @@ class Scope:
         if self.proof.patient:
             wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
         bindings = value.count("now") != 0  # such as a room, or a flag, that merges where the address does
-        beside = {merge} | (merges(value) if bindings else set())
+        beside = {merge, *(merges(value) if bindings else ())}
         found = list(self.extra)
         for start in self.proof.chain(self.block):
             if start == merge:
@@ -79,7 +79,10 @@ class Scope:
         arc = self._stated(value.terms, links)
         if len(value.terms) == 1:
             one, count = value.terms[0]
-            arc = arc.meet(self._of_term(one, links).scaled(signed(count)))
+            alone = self._of_term(one, links)
+            if abs(signed(count)) not in FACTORS:
+                alone = alone.meet(self._stated(((one, 1),), links))
+            arc = arc.meet(alone.scaled(signed(count)))
             if one.kind == "and":
                 arc = arc.from_multiple(count * one.identity[1] & -count * one.identity[1])
         elif arc == ALL:

@@ -168,15 +168,14 @@ class Step:
             if offset is not None and operand.size == 1:
                 state.values[f"{BYTE}{offset}"] = low(value, 8)
             elif offset is not None and operand.size < 8:
-                before = of("at", instruction.address, "beside")
-                state.values[offset] = _beside(before, operand.size, value)
+                state.values[offset] = _beside(instruction, "beside", operand.size, value)
             return
         assert operand.register is not None
         full = whole(operand.register)
         if operand.size < 4:
             hidden = operand.register.endswith("h")
-            before = state.values.get(full, of("at", instruction.address, full))
-            value = of("at", instruction.address, full) if hidden else _beside(before, operand.size, value)
+            beside = _beside(instruction, full, operand.size, value)
+            value = of("at", instruction.address, full) if hidden else beside
         elif operand.size == 4:
             value = low(value, 32)
         if len(value.terms) > ROUNDED or any(term.depth > DEEP for term, _ in value.terms):
@@ -243,9 +242,9 @@ class Step:
 ENDS = frozenset({"ret", "ud2", "int3"})
 
 
-def _beside(before: Sum, size: int, value: Sum) -> Sum:
-    """What was there before, with another value in its lowest bytes."""
-    return low(value, 8 * size) + masked(before, MASK << 8 * size & MASK)
+def _beside(instruction: Instruction, place: str, size: int, value: Sum) -> Sum:
+    """A value of less than eight bytes with what is unknown above them."""
+    return low(value, 8 * size) + masked(of("at", instruction.address, place), MASK << 8 * size & MASK)
 
 
 def _bits(name: str) -> int:
