@@ -8,12 +8,13 @@ from .inline import guest
 from .loops import STACK
 from .registers import CARRIED, CONTEXT_TAG, RESULT, SLOT_SET
 from .strides import Strides
-from .units import Block
+from .units import Block, Table
 
 
 class Ends(Strides):
     """The part of a unit's writer that passes control on."""
 
+    jumps: dict[str, str]  # definitions of tables of the host's own
     status: Value | None = None  # what the service at the end of a block left in CONTEXT
 
     def jump(self, target: Value, kind: str, when: Value | None) -> None:
@@ -219,6 +220,9 @@ class Ends(Strides):
         if not places:
             self._leave(target, None)
             return
+        if table is not None and not body.masked and self.function.blocks.keys() >= set(table.targets):
+            self._by_table(table, places)
+            return
         other = body.name("other")
         leaves = table.leaves if table is not None else dict[int, dict[int, int]]()
         ways = {pc: self._way(self.block, pc, leaves.get(pc)) for pc in places}
@@ -241,6 +245,33 @@ class Ends(Strides):
         self._give_back(self.fuel.spare(self.block))
         self.registers.values, self.registers.written = pending, written
         self._leave(target, None)
+
+    def _by_table(self, table: Table, places: list[int]) -> None:
+        """A jump through a table of ours, which all its copies share: LLVM would take a `switch` for ends of loops."""
+        body, jump = self.body, guest(self.block.pc)
+        name = f"@jump_{self.entry:x}_{jump:x}"
+        self._show_to(places)
+        left = set.intersection(*(set(table.leaves.get(pc, {})) for pc in places))
+        written = set(self.registers.written)
+        self.registers.written -= left
+        self.registers.flush()
+        place = body.value(f"getelementptr i32, ptr {name}, i64 {self.entry_number}")
+        distance = body.value(f"sext i32 {body.value(f'load i32, ptr {place}, !invariant.load !15')} to i64")
+        labels = {pc: f"joint_{jump:x}_{pc:x}" for pc in places}
+        listed = ", ".join(f"label %{label}" for label in labels.values())
+        body.line(f"indirectbr ptr {body.value(f'getelementptr i8, ptr {name}, i64 {distance}')}, [ {listed} ]")
+        if name in self.jumps:
+            return
+        here = f"ptrtoint (ptr {name} to i64)"
+        at = [f"ptrtoint (ptr blockaddress(@pc_{self.entry:x}, %{labels[pc]}) to i64)" for pc in table.targets]
+        entries = ", ".join(f"i32 trunc (i64 sub (i64 {one}, i64 {here}) to i32)" for one in at)
+        self.jumps[name] = f"{name} = internal externally_initialized constant [{len(at)} x i32] [{entries}]"
+        for pc, label in labels.items():
+            body.label(label)
+            body.line(BARRIER)
+            for register in sorted(written & table.leaves.get(pc, {}).keys()):
+                self.registers.put(register, str(table.leaves[pc][register]))
+            self._follow(pc)
 
     def _after_service(self, block: Block) -> None:
         """A service with status zero goes on; else it ended the turn behind its instruction."""

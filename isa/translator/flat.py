@@ -71,6 +71,7 @@ class FlatMemory:
         """The distance of private memory, in one register wherever a check chooses between regions."""
         place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
         self.body.line(f'%own = call ptr asm "", "=r,0"(ptr {place})')
+        self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self._shared()})')
 
     def begin(self) -> None:
         """Begin a block; what has been checked before it stays so."""
@@ -143,7 +144,7 @@ class FlatMemory:
             if body.masked:
                 self.deltas[key] = self._masked(address, low, group.span)
             return
-        mine, theirs = "%own", "" if body.masked else self._shared()
+        mine, theirs = "%own", "%theirs"
         first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
         if access.pc in self.layout.shared:
             first, second = second, first

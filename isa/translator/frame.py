@@ -92,7 +92,8 @@ class Frame:
         """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
         self.layout, self.function, self.entry = layout, function, entry
         self.body = TaggedBody(masked=layout.masked)
-        self.blocks = reachable(function, entry)
+        there = function.reached(entry)  # the entry first, the others in order of address
+        self.blocks = [function.blocks[pc] for pc in sorted(there, key=lambda pc: (pc != entry, pc))]
         own = effects_of(located for block in self.blocks for located in block.code)
         large = sum(len(block.code) for block in self.blocks) > LARGE
         self.registers = Registers(self.body, own.touched, resident=large)
@@ -289,15 +290,3 @@ class Frame:
     def exit_here(self) -> str:
         """Leave before the current instruction, which the interpreter executes."""
         return self._exit(self.here.pc, self._dirty_now(), back=self.remaining + self.fuel.spare(self.block))
-
-
-def reachable(function: Function, entry: int) -> list[Block]:
-    """The blocks that a unit entered at `entry` may run, the entry first, the others in order of address."""
-    seen: set[int] = set()
-    pending = [entry]
-    while pending:
-        pc = pending.pop()
-        if pc not in seen:
-            seen.add(pc)
-            pending += function.successors(function.blocks[pc])
-    return [function.blocks[pc] for pc in sorted(seen, key=lambda pc: (pc != entry, pc))]

@@ -77,7 +77,7 @@ def fuel_of(function: Function, entry: int, observed: Callable[[Block], bool]) -
     calls = [block for block in function.blocks.values() if block.kind == "call"]
     places = {entry} | {block.after for block in calls if observed(block)}
     places |= {block.after for block in function.blocks.values() if block.kind == "service"}
-    places &= set(function.blocks)
+    places = (places | function.joints) & function.blocks.keys()
     dear = {block.after for block in calls} | {header for _, header in turns}
     needed = _longest(function, places, turns, dear)
     return Fuel(frozenset(places), needed)

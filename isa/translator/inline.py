@@ -26,8 +26,6 @@ def guest(key: int) -> int:
 
 def inlined(function: Function, functions: Mapping[int, Function]) -> Function:
     """`function`, which is one of `functions` or a part of one, with the calls inside that are worth it."""
-    if max(function.blocks) >= HIGHEST:
-        return function
     blocks, size, copies = dict(function.blocks), function.size, 0
     pending = [pc for pc, block in sorted(blocks.items()) if block.kind == "call"]
     while pending:

@@ -9,6 +9,7 @@ every way from the function's entry) the unit checks once and then knows as well
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .fuel import loop_headers
 from .units import Block, Function
@@ -24,8 +25,8 @@ ALL = frozenset(range(1, 32))
 def loops_of(function: Function) -> dict[int, frozenset[int]]:
     """For every loop header but the entry: the blocks from which it is reached again without leaving the loop."""
     headers = loop_headers(function, function.entry) - {function.entry}
-    predecessors = _predecessors(function)
-    return {header: _loop(function, header, predecessors) for header in sorted(headers)}
+    before = predecessors(function)
+    return {header: _loop(function, header, before) for header in sorted(headers)}
 
 
 def nested(function: Function) -> bool:
@@ -34,24 +35,25 @@ def nested(function: Function) -> bool:
     return any(header in body for header in loops for other, body in loops.items() if other != header)
 
 
-def _predecessors(function: Function) -> dict[int, set[int]]:
-    predecessors: dict[int, set[int]] = {pc: set() for pc in function.blocks}
+def predecessors(function: Function) -> dict[int, set[int]]:
+    """The blocks that each block is reached from."""
+    before: dict[int, set[int]] = {pc: set() for pc in function.blocks}
     for block in function.blocks.values():
         for successor in function.successors(block):
-            predecessors[successor].add(block.pc)
-    return predecessors
+            before[successor].add(block.pc)
+    return before
 
 
-def _loop(function: Function, header: int, predecessors: dict[int, set[int]]) -> frozenset[int]:
-    """The natural loop: what leads to a jump back to the header, walked backwards from there."""
-    outside = _reached_without(function, header)
+def _loop(function: Function, header: int, before: dict[int, set[int]]) -> frozenset[int]:
+    """The natural loop: what leads to a jump back to the header, which dominates it, walked backwards from there."""
+    outside = function.reached(function.entry, without={header})
     body = {header}
-    pending = [pc for pc in predecessors[header] if pc not in outside]
+    pending = [pc for pc in before[header] if pc not in outside]
     while pending:
         pc = pending.pop()
         if pc not in body:
             body.add(pc)
-            pending += predecessors[pc] - outside
+            pending += before[pc] - outside
     return frozenset(body)
 
 
@@ -60,27 +62,9 @@ def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int, ho
     others = loops.keys() - loops.get(entry, frozenset()) - {entry}
     rest = [located for located in home.code if located.pc >= entry]
     known = function.blocks | {entry: Block(entry, rest, home.kind, home.target, home.after)}
-    seen: set[int] = set()
-    pending = [entry]
-    while pending:
-        pc = pending.pop()
-        if pc not in seen and pc not in others:
-            seen.add(pc)
-            pending += function.successors(known[pc])
-    blocks = {pc: block for pc, block in sorted(known.items()) if pc in seen}
-    return Function(entry, blocks, [pc for pc in function.switch if pc in seen], function.tables)
-
-
-def _reached_without(function: Function, header: int) -> set[int]:
-    """The blocks that can be reached from the entry without passing the header; it dominates all others."""
-    seen: set[int] = set()
-    pending = [function.entry]
-    while pending:
-        pc = pending.pop()
-        if pc not in seen and pc != header:
-            seen.add(pc)
-            pending += function.successors(function.blocks[pc])
-    return seen
+    there = replace(function, entry=entry, blocks=known).reached(entry, without=others)
+    blocks = {pc: block for pc, block in sorted(known.items()) if pc in there}
+    return Function(entry, blocks, [pc for pc in function.switch if pc in there], function.tables)
 
 
 def expectations(function: Function) -> dict[int, Registers]:

@@ -11,13 +11,14 @@ from functools import cached_property
 from ..context import SPACE, TLB, Mode
 from ..image import Image
 from .emit import module_text
-from .inline import inlined
+from .inline import HIGHEST, inlined
 from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
 from .shared import likely_shared
 from .strides import SPARSE_METADATA
 from .tables import find_tables
+from .threads import threaded
 from .unit import Layout, Unit
 from .units import Block, Function, Program
 from .values import Known
@@ -92,16 +93,23 @@ class Translation:
     def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
         """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
         if entry in self.functions:
-            return inlined(self.functions[entry], self.functions), {}
+            return self._whole(self.functions[entry]), {}
         if entry in self.homes:
             home, block = self.homes[entry]
             if home.entry not in self.expected:
                 self.expected[home.entry] = expectations(home)
             rest = rest_of(home, self.loops[home.entry], entry, block)
-            return inlined(rest, self.functions), self.expected[home.entry].get(entry, {})
+            return self._whole(rest), self.expected[home.entry].get(entry, {})
         if self.program.text.at(entry) is None:
             return None
         return self.program.function(entry, set(self.program.entries)), {}
+
+    def _whole(self, function: Function) -> Function:
+        """With the copies that make it faster; masked code has no tables of jumps."""
+        if max(function.blocks) >= HIGHEST:
+            return function
+        whole = inlined(function, self.functions)
+        return whole if self.masked else threaded(whole)
 
 
 def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:

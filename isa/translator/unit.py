@@ -46,13 +46,14 @@ class Unit(Ends):
 
     def text(self) -> str:
         """The function's definition."""
+        self.jumps = {}
         self._prologue()
         for block in self.order:
             self._write_block(block)
         self._unwind()
         name = f"pc_{self.entry:x}"
         head = f"define hidden x86_regcallcc {RESULT} @{name}({PARAMETERS}) #0 {{"
-        return "\n".join([head, "entry:", *self.body.lines, *self.cold, "}", ""])
+        return "\n".join([*self.jumps.values(), head, "entry:", *self.body.lines, *self.cold, "}", ""])
 
     def _prologue(self) -> None:
         body = self.body

@@ -6,7 +6,7 @@ only a shortcut that the running code verifies. So the search may be simple.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -95,13 +95,14 @@ class Table(NamedTuple):
 class Function:
     """Blocks reachable from `entry` without entering another function; `switch` holds guesses for computed jumps.
 
-    `tables` says more of those jumps, by block, whose table was found.
+    `tables` says more of those jumps, by block, whose table was found; of `joints`, see threads.py.
     """
 
     entry: int
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     switch: list[int] = field(default_factory=list[int])
     tables: dict[int, Table] = field(default_factory=dict[int, Table])
+    joints: frozenset[int] = frozenset()  # blocks that copies of one jump lead to
 
     @property
     def size(self) -> int:
@@ -113,6 +114,17 @@ class Function:
         if block.pc in self.tables:
             return sorted(self.blocks.keys() & self.tables[block.pc].targets)
         return self.switch if block.kind == "indirect" else [pc for pc in block.successors() if pc in self.blocks]
+
+    def reached(self, *places: int, without: Collection[int] = ()) -> set[int]:
+        """The blocks at `places`, and those that may run after them, on ways that do not lead through others."""
+        seen: set[int] = set()
+        pending = list(places)
+        while pending:
+            pc = pending.pop()
+            if pc not in seen and pc not in without:
+                seen.add(pc)
+                pending += self.successors(self.blocks[pc])
+        return seen
 
     def forward(
         self,

@@ -57,7 +57,7 @@ again:  ld a0, 0(s0)
         jalr a6
         sd a7, 8(s3)
         sd a7, 32(sp)
-        ld a7, 32(s0)
+choose: ld a7, 32(s0)
         la a3, places
         add t6, a7, a3
         lw t6, 0(t6)
@@ -70,7 +70,7 @@ third:  call touch
         j last
 fourth: sub s2, s2, a5
         sd s2, 8(s0)
-        j last
+        j choose
 fifth:  mul s2, s2, t1
 last:   ld t3, 4(zero)
         add s0, s0, t3

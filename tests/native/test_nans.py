@@ -5,7 +5,6 @@ from __future__ import annotations
 from twins import SIZE
 
 from denali.isa.tools.assembler import assemble
-from denali.isa.translator.frame import reachable
 from denali.isa.translator.nans import Forced, Nan, States, states_at_entry
 from denali.isa.translator.translate import Translation
 
@@ -29,7 +28,7 @@ def states(work: str) -> tuple[dict[str, States], Forced, dict[str, int]]:
     program = assemble(NESTED.format(work=work))
     image = program.image()
     function = Translation(image, SIZE).functions[image.entry]
-    entry, forced = states_at_entry(function, reachable(function, image.entry), {})
+    entry, forced = states_at_entry(function, [function.blocks[pc] for pc in sorted(function.reached(image.entry))], {})
     places = {name: program.symbols[name] for name in ("outer", "inner", "next")}
     return {name: entry[pc] for name, pc in places.items()}, forced, places
 

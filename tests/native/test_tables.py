@@ -12,6 +12,9 @@ from denali.isa.context import Status
 from denali.isa.definitions.record import ALL_ONES
 from denali.isa.runtime.engine import Engine
 from denali.isa.tools.assembler import assemble
+from denali.isa.translator.fuel import fuel_of
+from denali.isa.translator.inline import guest
+from denali.isa.translator.threads import threaded
 from denali.isa.translator.translate import Translation
 
 ABSOLUTE = """
@@ -60,11 +63,36 @@ def test_the_tables_of_computed_jumps_are_found(source: str) -> None:
 
 
 def test_a_known_table_is_not_read() -> None:
-    """Which entry it is says where the jump goes, so that LLVM sees a plain switch over a small number."""
+    """Which entry it is says where the jump goes, by a table of places in the host's code; masked code has none."""
     image = assemble(ABSOLUTE).image()
     text, _ = Translation(image, SIZE).module([image.entry])
+    assert text.count("indirectbr") == 1
+    assert text.count("constant [6 x i32]") == 1
+    text, _ = Translation(image, SIZE, masked=True).module([image.entry])
     assert text.count("switch i64") == 1
     assert "[ i64 0, label" in text
+
+
+def test_a_jump_stands_behind_every_block_that_leads_there_and_each_case_pays_for_itself() -> None:
+    image = assemble(BYTE_CODE).image()
+    translation = Translation(image, SIZE)
+    function = translation.functions[image.entry]
+    made = threaded(function)
+    jumps = [pc for pc, block in made.blocks.items() if block.kind == "indirect"]
+    assert len(jumps) == 5
+    assert {guest(pc) for pc in jumps} == function.tables.keys()
+    fuel = fuel_of(made, made.entry, lambda _: False)
+    (table,) = function.tables.values()
+    assert made.joints == set(table.targets) <= fuel.checkpoints
+    assert all(fuel.spare(made.blocks[pc]) == 0 for pc in jumps)
+
+
+def test_a_jump_that_is_not_in_a_loop_stands_once() -> None:
+    once = BYTE_CODE.replace("j again", "ebreak")
+    image = assemble(once).image()
+    function = Translation(image, SIZE).functions[image.entry]
+    assert function.tables
+    assert threaded(function) is function
 
 
 @pytest.mark.parametrize("source", [SWITCH, ABSOLUTE, RELATIVE, UNSCALED])
@@ -124,7 +152,7 @@ def test_what_is_checked_before_such_a_jump_holds_where_it_leads(engine: Engine,
     """An operation and its operand are one group; at the ends of both regions only the first may be inside."""
     rng, image = random.Random(seed), assemble(BYTE_CODE).image()
     twins = twins_of(engine, image)
-    assert Translation(image, SIZE).module([image.entry])[0].count("switch i64") == 1
+    assert Translation(image, SIZE).module([image.entry])[0].count("indirectbr") == 5
     ends = [image.private_start, image.private_start + SIZE, image.ro_start, image.ro_end]
     for _ in range(200):
         content = b"".join(rng.choice([0, 1, 2, 3, 8, 16, 1 << 40]).to_bytes(8, "little") for _ in range(SIZE // 8))

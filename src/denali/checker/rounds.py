@@ -25,6 +25,7 @@ class Rounds:
     def __init__(self, proof: Proof) -> None:
         self.proof = proof
         self.limits: dict[int, int | None] = {}
+        self._backs: dict[int, list[int]] = {}
 
     def arc(self, phi: Term) -> Arc:
         """Where a phi lies, if it moves by steps in a counted loop."""
@@ -40,12 +41,26 @@ class Rounds:
     def _entries(self, merge: int) -> Iterator[tuple[Scope, dict[str | int, Sum]]]:
         """What is known, and what places hold, on each way into a loop from outside."""
         for source in self.proof.flow.blocks[merge].sources:
-            if not self.proof.dominates(merge, source):
+            if source not in self.backs(merge):
                 yield self.proof.arriving(source, merge), self.proof.flow.after[source].values
 
     def backs(self, merge: int) -> list[int]:
-        """The blocks from which another round of a loop begins; none where ways only merge."""
-        return [s for s in self.proof.flow.blocks[merge].sources if self.proof.dominates(merge, s)]
+        """The blocks from which another round begins; none where ways only merge, or one may come back by others in."""
+        if merge not in self._backs:
+            sources, inside = self.proof.flow.blocks[merge].sources, self._ahead(merge)
+            back = [source for source in sources if self.proof.dominates(merge, source)]
+            self._backs[merge] = back if inside.isdisjoint(set(sources) - set(back)) else []
+        return self._backs[merge]
+
+    def _ahead(self, merge: int) -> set[int]:
+        """The blocks that can be reached from one without going through what dominates it."""
+        above, seen, pending = set(self.proof.chain(merge)), set[int](), [merge]
+        while pending:
+            for target, _ in self.proof.flow.blocks[pending.pop()].targets:
+                if target not in seen and target not in above:
+                    seen.add(target)
+                    pending.append(target)
+        return seen
 
     def step(self, phi: Term) -> int | None:
         """By how much a phi moves in a round, signed; None when that differs."""

@@ -302,8 +302,8 @@ class _FunctionChecker:
 
     def _in_section(self, rest: Sum, scope: Scope, size: int, writes: bool, base: Term) -> bool:
         name: str = base.identity[0]
-        room = self.checker.code.sizes.get(name, 0) - size + 1
-        return not writes and name != ".text" and room > 0 and scope.lies(rest, 0, room)
+        room, step = self.checker.code.sizes.get(name, 0) - size + 1, 1 << scope.zeros(rest)
+        return not writes and name != ".text" and room > 0 and scope.lies(rest, 0, -(-room // step) * step)
 
     def _in_tlb(self, rest: Sum, scope: Scope, size: int, writes: bool, _: Term) -> bool:
         header = rest.number in paging.HEADER and size <= 8

@@ -90,8 +90,16 @@ class Scope:
         return arc.shifted(value.constant)
 
     def zeros(self, value: Sum) -> int:
-        """How many of its lowest bits are zero, seen through merges: those of all that goes into them."""
-        return self._zeros(value, set())
+        """How many of its lowest bits are zero: as was asked, or seen through merges, those of all that goes in."""
+        return max([self._zeros(value, set()), *(self._asked(fact, value) for fact in self.facts())])
+
+    def _asked(self, fact: Fact, value: Sum) -> int:
+        """How many of the lowest bits of a value are zero by a fact that says so of these bits."""
+        if not isinstance(fact, Within) or fact.arc != Arc(0, 1) or len(fact.terms) != 1:
+            return 0
+        one = fact.terms[0][0]
+        distance = one.identity[0].minus(value).number if one.kind == "low" else None
+        return 0 if distance is None else min(one.identity[1], zeros(number(distance)))
 
     def _zeros(self, value: Sum, seen: set[Term]) -> int:
         found = [zeros(number(value.constant))]
