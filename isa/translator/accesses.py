@@ -147,9 +147,6 @@ class Accesses(Frame):
             fine = body.value(f"and i1 {fine}, {body.value(condition)}")
         body.branch(fine, within, self.exit_here(), likely=True)
         body.label(within)
-        if body.masked:
-            offset = body.kept(offset, len(table.targets) * table.size)
-            offset = body.value(f"and i64 {offset}, {-table.size}")
         self.entry_number = body.value(f"lshr exact i64 {offset}, {table.size.bit_length() - 1}")
         first = body.value(f"add i64 {self.space('read_only')}, {table.start - image.ro_start}")
         place = body.value(f"inttoptr i64 {body.value(f'add i64 {first}, {offset}')} to ptr")

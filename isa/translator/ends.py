@@ -46,9 +46,9 @@ class Ends(Strides):
                 self.registers.values[register] = self.registers.get(register)
             self._leave(str(pc), pc)
 
-    def _way(self, block: Block, pc: int, sets: object = None) -> tuple[str, bool]:
+    def _way(self, block: Block, pc: int) -> tuple[str, bool]:
         """Where a branch goes for the block at `pc`, and whether that is a place of its own before it."""
-        if pc in self.function.blocks and not self.fuel.back(block, pc) and not sets:
+        if pc in self.function.blocks and not self.fuel.back(block, pc):
             return self.label_of(pc), False
         return self.body.name("way"), True
 
@@ -58,7 +58,7 @@ class Ends(Strides):
         if back < 0:
             self._take_fuel(pc, -back, self.fuel.spare(self.block))
         else:
-            self._give_back(back)
+            self._give_back(back, apart=pc in self.function.joints)
         self.body.line(f"br label %{self.label_of(pc)}")
 
     def _end(self, block: Block, target: Value | None) -> None:
@@ -215,33 +215,25 @@ class Ends(Strides):
 
     def _indirect(self, target: Value) -> None:
         """A computed jump: by its table, or to one of the places guessed when the unit was made, else by all units'."""
-        body, table = self.body, self.table
-        places = self.function.successors(self.block)
+        body, places = self.body, self.function.successors(self.block)
         if not places:
             self._leave(target, None)
             return
-        if table is not None and not body.masked and self.function.blocks.keys() >= set(table.targets):
-            self._by_table(table, places)
+        if self.table is not None:
+            self._by_table(self.table, places)
             return
         other = body.name("other")
-        leaves = table.leaves if table is not None else dict[int, dict[int, int]]()
-        ways = {pc: self._way(self.block, pc, leaves.get(pc)) for pc in places}
-        listed = zip(places, places, strict=True) if table is None else enumerate(table.targets)
-        cases = " ".join(f"i64 {value}, label %{ways[pc][0]}" for value, pc in listed if pc in ways)
+        ways = {pc: self._way(self.block, pc) for pc in places}
+        cases = " ".join(f"i64 {pc}, label %{label}" for pc, (label, _) in ways.items())
         self._show_to(places)
         pending, written = dict(self.registers.values), set(self.registers.written)
         self.registers.flush()
-        body.line(f"switch i64 {target if table is None else self.entry_number}, label %{other} [ {cases} ]")
+        body.line(f"switch i64 {target}, label %{other} [ {cases} ]")
         for pc, (label, own) in ways.items():
             if own:
                 body.label(label)
-                for register in sorted(written & leaves.get(pc, {}).keys()):
-                    self.registers.put(register, str(leaves[pc][register]))
                 self._follow(pc)
         body.label(other)
-        if table is not None and ways.keys() >= set(table.targets):
-            body.line("unreachable")
-            return
         self._give_back(self.fuel.spare(self.block))
         self.registers.values, self.registers.written = pending, written
         self._leave(target, None)

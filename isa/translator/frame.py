@@ -245,9 +245,14 @@ class Frame:
         body.label(enough)
         self._set_fuel(body.value(f"sub i64 {fuel}, {amount}"))
 
-    def _give_back(self, amount: int) -> None:
-        """Fuel that was taken for a longer path than the one taken."""
-        if amount:
+    def _give_back(self, amount: int, *, apart: bool = False) -> None:
+        """Fuel that was taken for a longer path than the one taken.
+
+        `apart`: where few come, LLVM shall not know that it may be what the fuel was before, and keep that at hand.
+        """
+        if amount and apart:
+            self._set_fuel(self.body.value(f"add i64 {self.body.opaque(self._fuel(), 'sideeffect')}, {amount}"))
+        elif amount:
             self._set_fuel(self._fuel(amount))
 
     def _set_fuel(self, value: Value) -> None:
@@ -271,8 +276,7 @@ class Frame:
         for register in sorted(dirty & pending.keys() if self.registers.resident else dirty):
             value = pending.get(register) or self.registers.get(register)
             self._put_away(register, value)
-        if back:  # LLVM shall not know that it may be what the fuel was before: it would keep that at hand
-            self._set_fuel(body.value(f"add i64 {body.opaque(self._fuel(), 'sideeffect')}, {back}"))
+        self._give_back(back, apart=True)
         body.line(BARRIER)
         body.line(f"store i64 {pc}, ptr %exit_pc")
         body.line(f"store i64 {code}, ptr %exit_code")

@@ -64,7 +64,8 @@ def rest_of(function: Function, loops: dict[int, frozenset[int]], entry: int, ho
     known = function.blocks | {entry: Block(entry, rest, home.kind, home.target, home.after)}
     there = replace(function, entry=entry, blocks=known).reached(entry, without=others)
     blocks = {pc: block for pc, block in sorted(known.items()) if pc in there}
-    return Function(entry, blocks, [pc for pc in function.switch if pc in there], function.tables)
+    tables = {pc: table for pc, table in function.tables.items() if there.issuperset(table.targets)}
+    return Function(entry, blocks, [pc for pc in function.switch if pc in there], tables)
 
 
 def expectations(function: Function) -> dict[int, Registers]:

@@ -28,7 +28,7 @@ def threaded(function: Function) -> Function:
 def _threaded(function: Function, jump: int) -> Function:
     before = predecessors(function)
     targets = set(function.tables[jump].targets)
-    if not targets <= function.blocks.keys() or jump not in function.reached(*targets):
+    if jump not in function.reached(*targets):
         return function
     tail = _tail(function, jump, before, targets)
     ways_in = {pc for block in tail for pc in before[block]} - tail

@@ -46,7 +46,7 @@ class Translation:
         self.program = Program(image)
         self.image, self.private_size = image, private_size
         self.functions = self.program.functions
-        for function in self.functions.values():
+        for function in () if masked else self.functions.values():  # masked code has no tables of jumps
             find_tables(function, self.program.text)
         self.calls = Calls(self.functions)
         self.loops = {entry: loops_of(function) for entry, function in self.functions.items()}
@@ -105,11 +105,8 @@ class Translation:
         return self.program.function(entry, set(self.program.entries)), {}
 
     def _whole(self, function: Function) -> Function:
-        """With the copies that make it faster; masked code has no tables of jumps."""
-        if max(function.blocks) >= HIGHEST:
-            return function
-        whole = inlined(function, self.functions)
-        return whole if self.masked else threaded(whole)
+        """With the copies that make it faster."""
+        return function if max(function.blocks) >= HIGHEST else threaded(inlined(function, self.functions))
 
 
 def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:

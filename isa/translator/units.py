@@ -112,7 +112,7 @@ class Function:
     def successors(self, block: Block) -> list[int]:
         """Blocks of this function that may run after `block`."""
         if block.pc in self.tables:
-            return sorted(self.blocks.keys() & self.tables[block.pc].targets)
+            return sorted(set(self.tables[block.pc].targets))
         return self.switch if block.kind == "indirect" else [pc for pc in block.successors() if pc in self.blocks]
 
     def reached(self, *places: int, without: Collection[int] = ()) -> set[int]:

@@ -19,7 +19,6 @@ from denali.isa.interpreter.native import runtime_text
 from denali.isa.runtime.compile import inspect_asm, inspect_llvm, optimise
 from denali.isa.runtime.worker import LEVEL, QUICK
 from denali.isa.tools.assembler import assemble
-from denali.isa.translator.accesses import Accesses
 from denali.isa.translator.emit import Body
 from denali.isa.translator.ends import Ends
 from denali.isa.translator.flat import FlatMemory
@@ -124,7 +123,6 @@ FORGOTTEN = [
     (FLAT, Mutant("all groups by their own values", FlatMemory, "pointer", "if delta is None:", "if True:")),
     (FLAT, Mutant("the stack by its own values", FlatMemory, "private", "if self.body.masked:", "if False:")),
     (FLAT, Mutant("the entry table", Ends, "_unit_at", "body.kept(offset, size)", "offset")),
-    (FLAT, Mutant("a table of the image", Accesses, "entry_of", "if body.masked:", "if False:")),
     (FLAT, Mutant("the turns of a loop", Strides, "pointer_in_copy", "if body.masked:", "if False:")),
     (FLAT, Mutant("a loop's span", Strides, "_room", "i64 {span}", "i64 1")),
     (
