@@ -13,14 +13,13 @@ from typing import NamedTuple
 from ..context import CONTEXT, Status
 from ..definitions.record import Op, Step
 from .accesses import Realisation
-from .emit import Value, field_offset
+from .emit import Emitter, Value, field_offset
 from .ends import Ends
 from .frame import INTERPRET, STACK_SHORT, Layout
 from .liveness import FLOAT
 from .loops import STACK
 from .nans import States, advance, exposed, moved, postpones
 from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
-from .rotations import RotatingEmitter
 from .units import Block
 from .values import Known, signed
 
@@ -182,10 +181,6 @@ class Unit(Ends):
             advance(located, self.nans)
             self.remaining -= 1
 
-    def constant(self, name: str) -> int | None:
-        """The operand `name`."""
-        return self.here.operands[name]
-
     def field(self, name: str) -> Value:
         """The immediate operand `name`."""
         return str(self.here.operands[name])
@@ -249,7 +244,7 @@ class Unit(Ends):
         return result
 
 
-class UnitEmitter(RotatingEmitter):
+class UnitEmitter(Emitter):
     """The emitter of one block, which leaves loads and stores to the unit."""
 
     def _load(self, step: Step, address: Value) -> Value:

@@ -175,12 +175,12 @@ class Text:
         found = decode(word)
         return None if found is None else Located(pc, *found, word)
 
-    def constant(self, address: int, size: int, *, is_signed: bool = False) -> int | None:
+    def constant(self, address: int, size: int) -> int | None:
         """What is at a read-only address, or None."""
         offset = address - self.image.ro_start
         if offset < 0 or offset + size > len(self.image.read_only):
             return None
-        return int.from_bytes(self.image.read_only[offset : offset + size], "little", signed=is_signed)
+        return int.from_bytes(self.image.read_only[offset : offset + size], "little")
 
 
 class Jump(NamedTuple):
