@@ -15,6 +15,7 @@ class Ends(Strides):
     """The part of a unit's writer that passes control on."""
 
     jumps: dict[str, str]  # definitions of tables of the host's own
+    begun: set[int]  # jumps by tables that have been written
     status: Value | None = None  # what the service at the end of a block left in CONTEXT
 
     def jump(self, target: Value, kind: str, when: Value | None) -> None:
@@ -239,31 +240,42 @@ class Ends(Strides):
         self._leave(target, None)
 
     def _by_table(self, table: Table, places: list[int]) -> None:
-        """A jump through a table of ours, which all its copies share: LLVM would take a `switch` for ends of loops."""
+        """A jump by the number of an entry that was checked to be there; what its copies share is written once."""
         body, jump = self.body, guest(self.block.pc)
-        name = f"@jump_{self.entry:x}_{jump:x}"
-        self._show_to(places)
-        left = set.intersection(*(set(table.leaves.get(pc, {})) for pc in places))
-        written = set(self.registers.written)
-        self.registers.written -= left
-        self.registers.flush()
-        place = body.value(f"getelementptr i32, ptr {name}, i64 {self.entry_number}")
-        distance = body.value(f"sext i32 {body.value(f'load i32, ptr {place}, !invariant.load !15')} to i64")
+        threads = self.function.joints.issuperset(places)
         labels = {pc: f"joint_{jump:x}_{pc:x}" for pc in places}
-        listed = ", ".join(f"label %{label}" for label in labels.values())
-        body.line(f"indirectbr ptr {body.value(f'getelementptr i8, ptr {name}, i64 {distance}')}, [ {listed} ]")
-        if name in self.jumps:
+        self._show_to(places)
+        written = set(self.registers.written)
+        self.registers.flush()
+        if threads:
+            self._thread(jump, [labels[pc] for pc in table.targets])
+        else:
+            cases = " ".join(f"i64 {number}, label %{labels[pc]}" for number, pc in enumerate(table.targets))
+            none = body.name("none")
+            body.line(f"switch i64 {self.entry_number}, label %{none} [ {cases} ]")
+            body.label(none)
+            body.line("unreachable")
+        if jump in self.begun:
             return
-        here = f"ptrtoint (ptr {name} to i64)"
-        at = [f"ptrtoint (ptr blockaddress(@pc_{self.entry:x}, %{labels[pc]}) to i64)" for pc in table.targets]
-        entries = ", ".join(f"i32 trunc (i64 sub (i64 {one}, i64 {here}) to i32)" for one in at)
-        self.jumps[name] = f"{name} = internal externally_initialized constant [{len(at)} x i32] [{entries}]"
+        self.begun.add(jump)
         for pc, label in labels.items():
             body.label(label)
-            body.line(BARRIER)
+            body.lines += [BARRIER] * threads
             for register in sorted(written & table.leaves.get(pc, {}).keys()):
                 self.registers.put(register, str(table.leaves[pc][register]))
             self._follow(pc)
+
+    def _thread(self, jump: int, labels: list[str]) -> None:
+        """A jump of which there are several, see threads.py: LLVM would take a `switch` for the ends of loops."""
+        body, name = self.body, f"@jump_{self.entry:x}_{jump:x}"
+        here = f"ptrtoint (ptr {name} to i64)"
+        at = [f"ptrtoint (ptr blockaddress(@pc_{self.entry:x}, %{label}) to i64)" for label in labels]
+        entries = ", ".join(f"i32 trunc (i64 sub (i64 {one}, i64 {here}) to i32)" for one in at)
+        self.jumps[name] = f"{name} = internal externally_initialized constant [{len(at)} x i32] [{entries}]"
+        place = body.value(f"getelementptr i32, ptr {name}, i64 {self.entry_number}")
+        distance = body.value(f"sext i32 {body.value(f'load i32, ptr {place}, !invariant.load !15')} to i64")
+        listed = ", ".join(f"label %{label}" for label in sorted(set(labels)))
+        body.line(f"indirectbr ptr {body.value(f'getelementptr i8, ptr {name}, i64 {distance}')}, [ {listed} ]")
 
     def _after_service(self, block: Block) -> None:
         """A service with status zero goes on; else it ended the turn behind its instruction."""

@@ -10,7 +10,7 @@ from .bounds import Access, Group
 from .emit import Body, Value
 from .frame import Layout
 from .loops import STACK
-from .units import Block, Located
+from .units import Block, Function, Located
 from .values import signed
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Writer(Protocol):
 
     body: Body
     layout: Layout
+    function: Function
     here: Located
     block: Block
     stack: tuple[int, int] | None  # what lies there, from the stack pointer as the unit found it, is private memory
@@ -71,7 +72,8 @@ class FlatMemory:
         """The distance of private memory, in one register wherever a check chooses between regions."""
         place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
         self.body.line(f'%own = call ptr asm "", "=r,0"(ptr {place})')
-        self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self._shared()})')
+        if self.unit.function.joints:  # whose cases all read operations there
+            self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self._shared()})')
 
     def begin(self) -> None:
         """Begin a block; what has been checked before it stays so."""
@@ -144,7 +146,7 @@ class FlatMemory:
             if body.masked:
                 self.deltas[key] = self._masked(address, low, group.span)
             return
-        mine, theirs = "%own", "%theirs"
+        mine, theirs = "%own", "%theirs" if self.unit.function.joints else self._shared()
         first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
         if access.pc in self.layout.shared:
             first, second = second, first

@@ -34,7 +34,7 @@ def _threaded(function: Function, jump: int) -> Function:
     ways_in = {pc for block in tail for pc in before[block]} - tail
     sources = sorted(pc for pc in ways_in if function.blocks[pc].kind != "indirect")
     size = sum(len(function.blocks[pc].code) for pc in tail)
-    if len(sources) < 2 or size > LONGEST or len(sources) * max(len(targets), size) > MOST:
+    if size > LONGEST or len(sources) * max(len(targets), size) > MOST:
         return function
     blocks, tables = dict(function.blocks), dict(function.tables)
     for number, source in enumerate(sources, (max(blocks) >> COPY) + 1):

@@ -92,7 +92,7 @@ def mutants() -> list[Mutant]:
         Mutant("no check of the table's index", Ends, "_unit_at", "icmp ult i64 {offset}", "icmp uge i64 -1"),
         Mutant("the table's slots of four bytes", Ends, "_unit_at", "shl i64 {offset}, 2", "shl i64 {offset}, 1"),
         Mutant("the table of another length", Ends, "_unit_at", "image.text_end - image.text_start", "image.text_end"),
-        Mutant("every second entry", Ends, "_by_table", "i32, ptr {name}", "i64, ptr {name}"),
+        Mutant("every second entry", Ends, "_thread", "i32, ptr {name}", "i64, ptr {name}"),
         Mutant("a jump's table too long", Accesses, "entry_of", "len(table.targets) * table.size", "64"),
         Mutant("a target that is called as it is", Ends, "_unit_at", 'f"load ptr, ptr {slot}"',
                'f"inttoptr i64 {target} to ptr"'),

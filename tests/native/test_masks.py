@@ -189,7 +189,8 @@ def test_masks_show_where_code_is_shown() -> None:
 
 
 def test_masked_code_has_no_tables_of_jumps() -> None:
-    assert "jump_" in inspect_asm(images()[1], SIZE)
+    plain = inspect_asm(images()[1], SIZE)
+    assert "jump_" in plain or "LJTI" in plain
     masked = inspect_asm(images()[1], SIZE, masked=True)
     assert "jump_" not in masked
     assert "LJTI" not in masked

@@ -93,6 +93,8 @@ def test_a_jump_that_is_not_in_a_loop_stands_once() -> None:
     function = Translation(image, SIZE).functions[image.entry]
     assert function.tables
     assert threaded(function) is function
+    text, _ = Translation(image, SIZE).module([image.entry])
+    assert "[ i64 0, label" in text
 
 
 @pytest.mark.parametrize("source", [SWITCH, ABSOLUTE, RELATIVE, UNSCALED])
