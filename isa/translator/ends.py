@@ -14,8 +14,7 @@ from .units import Block, Table
 class Ends(Strides):
     """The part of a unit's writer that passes control on."""
 
-    jumps: dict[str, str]  # definitions of tables of the host's own
-    begun: set[int]  # jumps by tables that have been written
+    jumps: dict[int, str]  # by tables, as they are written: the definitions of the host's, empty where it is a `switch`
     status: Value | None = None  # what the service at the end of a block left in CONTEXT
 
     def jump(self, target: Value, kind: str, when: Value | None) -> None:
@@ -247,20 +246,20 @@ class Ends(Strides):
         self._show_to(places)
         written = set(self.registers.written)
         self.registers.flush()
+        first = jump not in self.jumps
         if threads:
             self._thread(jump, [labels[pc] for pc in table.targets])
         else:
+            self.jumps[jump] = ""
             cases = " ".join(f"i64 {number}, label %{labels[pc]}" for number, pc in enumerate(table.targets))
             none = body.name("none")
             body.line(f"switch i64 {self.entry_number}, label %{none} [ {cases} ]")
             body.label(none)
             body.line("unreachable")
-        if jump in self.begun:
-            return
-        self.begun.add(jump)
-        for pc, label in labels.items():
+        for pc, label in labels.items() if first else ():
             body.label(label)
-            body.lines += [BARRIER] * threads
+            if threads:
+                body.line(BARRIER)
             for register in sorted(written & table.leaves.get(pc, {}).keys()):
                 self.registers.put(register, str(table.leaves[pc][register]))
             self._follow(pc)
@@ -271,7 +270,7 @@ class Ends(Strides):
         here = f"ptrtoint (ptr {name} to i64)"
         at = [f"ptrtoint (ptr blockaddress(@pc_{self.entry:x}, %{label}) to i64)" for label in labels]
         entries = ", ".join(f"i32 trunc (i64 sub (i64 {one}, i64 {here}) to i32)" for one in at)
-        self.jumps[name] = f"{name} = internal externally_initialized constant [{len(at)} x i32] [{entries}]"
+        self.jumps[jump] = f"{name} = internal externally_initialized constant [{len(at)} x i32] [{entries}]"
         place = body.value(f"getelementptr i32, ptr {name}, i64 {self.entry_number}")
         distance = body.value(f"sext i32 {body.value(f'load i32, ptr {place}, !invariant.load !15')} to i64")
         listed = ", ".join(f"label %{label}" for label in sorted(set(labels)))

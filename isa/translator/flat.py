@@ -64,6 +64,7 @@ class FlatMemory:
 
     def __init__(self, unit: Writer) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
+        self.theirs: Value = ""
         # By group what an access is at: the distance of the region that its check found plus the guest's address; of
         # masked code the host address of its lowest byte, null if the check was only guessed, plus the distance to it.
         self.deltas: dict[tuple[int, int], Value] = {}
@@ -72,8 +73,9 @@ class FlatMemory:
         """The distance of private memory, in one register wherever a check chooses between regions."""
         place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
         self.body.line(f'%own = call ptr asm "", "=r,0"(ptr {place})')
-        if self.unit.function.joints:  # whose cases all read operations there
+        if self.unit.function.joints:  # the same for the read-only bytes, where all cases look for operations
             self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self._shared()})')
+            self.theirs = "%theirs"
 
     def begin(self) -> None:
         """Begin a block; what has been checked before it stays so."""
@@ -146,7 +148,7 @@ class FlatMemory:
             if body.masked:
                 self.deltas[key] = self._masked(address, low, group.span)
             return
-        mine, theirs = "%own", "%theirs" if self.unit.function.joints else self._shared()
+        mine, theirs = "%own", "" if body.masked else self.theirs or self._shared()
         first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
         if access.pc in self.layout.shared:
             first, second = second, first

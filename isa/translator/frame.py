@@ -92,8 +92,7 @@ class Frame:
         """A unit for `function` entered at its block `entry`; registers are `assumed` to hold what is checked then."""
         self.layout, self.function, self.entry = layout, function, entry
         self.body = TaggedBody(masked=layout.masked)
-        there = function.reached(entry)  # the entry first, the others in order of address
-        self.blocks = [function.blocks[pc] for pc in sorted(there, key=lambda pc: (pc != entry, pc))]
+        self.blocks = [function.blocks[pc] for pc in sorted(function.reached(entry), key=lambda pc: (pc != entry, pc))]
         own = effects_of(located for block in self.blocks for located in block.code)
         large = sum(len(block.code) for block in self.blocks) > LARGE
         self.registers = Registers(self.body, own.touched, resident=large)
@@ -246,10 +245,7 @@ class Frame:
         self._set_fuel(body.value(f"sub i64 {fuel}, {amount}"))
 
     def _give_back(self, amount: int, *, apart: bool = False) -> None:
-        """Fuel that was taken for a longer path than the one taken.
-
-        `apart`: where few come, LLVM shall not know that it may be what the fuel was before, and keep that at hand.
-        """
+        """Fuel taken for a longer path; `apart`: where few come, and LLVM shall not keep at hand what it was before."""
         if amount and apart:
             self._set_fuel(self.body.value(f"add i64 {self.body.opaque(self._fuel(), 'sideeffect')}, {amount}"))
         elif amount:

@@ -7,7 +7,8 @@ from. A key is the guest address with the number of the copy above it; code as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 
 from .loops import nested
 from .units import Block, Function
@@ -39,7 +40,7 @@ def inlined(function: Function, functions: Mapping[int, Function]) -> Function:
         blocks |= copy
         size += callee.size
         pending += [pc for pc, block in copy.items() if block.kind == "call"]
-    return Function(function.entry, blocks, function.switch, function.tables) if copies else function
+    return replace(function, blocks=blocks) if copies else function
 
 
 def _worth(callee: Function, function: Function, size: int) -> bool:
@@ -62,16 +63,16 @@ def _worth(callee: Function, function: Function, size: int) -> bool:
 
 def _copy(callee: Function, key: int, after: int) -> dict[int, Block]:
     """The callee's blocks under keys of their own, its returns going to `after`."""
-
-    def moved(pc: int) -> int:
-        return pc | key if pc in callee.blocks else pc
-
-    copy: dict[int, Block] = {}
-    for block in callee.blocks.values():
+    copy = {pc | key: keyed(block, pc | key, callee.blocks, key) for pc, block in callee.blocks.items()}
+    for pc, block in copy.items():
         if block.kind == "return":
-            copy[moved(block.pc)] = Block(moved(block.pc), block.code, "back", None, after)
-            continue
-        inside = block.kind in ("goto", "branch") and block.target is not None
-        target = moved(block.target) if inside and block.target is not None else block.target
-        copy[moved(block.pc)] = Block(moved(block.pc), block.code, block.kind, target, moved(block.after))
+            copy[pc] = replace(block, kind="back", after=after)
     return copy
+
+
+def keyed(block: Block, pc: int, inside: Container[int], key: int) -> Block:
+    """A block as it stands at `pc`, going on in the copies with this key where it goes on `inside`."""
+    target, after = block.target, block.after | key if block.after in inside else block.after
+    if block.kind in ("goto", "branch") and target is not None and target in inside:
+        target |= key
+    return replace(block, pc=pc, target=target, after=after)

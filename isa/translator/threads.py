@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .inline import COPY, HIGHEST
+from .inline import COPY, HIGHEST, keyed
 from .loops import predecessors
-from .units import Block, Function
+from .units import Function
 
 SHORT = 8  # instructions of a block that is on the way to a jump and nothing more
 LONGEST = 32  # instructions in all such blocks
@@ -39,13 +39,12 @@ def _threaded(function: Function, jump: int) -> Function:
     blocks, tables = dict(function.blocks), dict(function.tables)
     for number, source in enumerate(sources, (max(blocks) >> COPY) + 1):
         key = number << COPY
-        blocks[source] = _moved(blocks[source], source, tail, key)
-        blocks |= {pc | key: _moved(function.blocks[pc], pc | key, tail, key) for pc in tail}
+        blocks[source] = keyed(blocks[source], source, tail, key)
+        blocks |= {pc | key: keyed(function.blocks[pc], pc | key, tail, key) for pc in tail}
         tables[jump | key] = tables[jump]
     ways_out = {pc for block in tail for pc in function.successors(function.blocks[block])} - tail
     made = replace(function, blocks=blocks, tables=tables, joints=function.joints | ways_out)
-    there = made.reached(function.entry)
-    return replace(made, blocks={pc: block for pc, block in blocks.items() if pc in there})
+    return replace(made, blocks={pc: blocks[pc] for pc in sorted(made.reached(function.entry))})
 
 
 def _tail(function: Function, jump: int, before: dict[int, set[int]], targets: set[int]) -> set[int]:
@@ -58,13 +57,3 @@ def _tail(function: Function, jump: int, before: dict[int, set[int]], targets: s
                 tail.add(pc)
                 pending.append(pc)
     return tail
-
-
-def _moved(block: Block, pc: int, tail: set[int], key: int) -> Block:
-    """A block as it stands at `pc`, going on in the copy of the tail with this key."""
-
-    def moved(after: int) -> int:
-        return after | key if after in tail else after
-
-    target = block.target if block.target is None or block.kind == "call" else moved(block.target)
-    return replace(block, pc=pc, target=target, after=moved(block.after))

@@ -92,21 +92,20 @@ class Translation:
 
     def _scope(self, entry: int) -> tuple[Function, dict[int, Known]] | None:
         """What a unit at `entry` holds, and what it may assume: a function, or what of one is reached from there."""
+        known = dict[int, Known]()
         if entry in self.functions:
-            return self._whole(self.functions[entry]), {}
-        if entry in self.homes:
+            function = self.functions[entry]
+        elif entry in self.homes:
             home, block = self.homes[entry]
             if home.entry not in self.expected:
                 self.expected[home.entry] = expectations(home)
-            rest = rest_of(home, self.loops[home.entry], entry, block)
-            return self._whole(rest), self.expected[home.entry].get(entry, {})
-        if self.program.text.at(entry) is None:
+            function = rest_of(home, self.loops[home.entry], entry, block)
+            known = self.expected[home.entry].get(entry, known)
+        elif self.program.text.at(entry) is None:
             return None
-        return self.program.function(entry, set(self.program.entries)), {}
-
-    def _whole(self, function: Function) -> Function:
-        """With the copies that make it faster."""
-        return function if max(function.blocks) >= HIGHEST else threaded(inlined(function, self.functions))
+        else:
+            function = self.program.function(entry, set(self.program.entries))
+        return function if max(function.blocks) >= HIGHEST else threaded(inlined(function, self.functions)), known
 
 
 def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:

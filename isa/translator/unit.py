@@ -45,7 +45,7 @@ class Unit(Ends):
 
     def text(self) -> str:
         """The function's definition."""
-        self.jumps, self.begun = {}, set()
+        self.jumps = {}
         self._prologue()
         for block in self.order:
             self._write_block(block)
