@@ -97,6 +97,17 @@ def test_a_jump_that_is_not_in_a_loop_stands_once() -> None:
     assert "[ i64 0, label" in text
 
 
+def test_a_jump_to_which_too_many_ways_lead_stands_once() -> None:
+    cases = "".join(f"case{number}: addi s1, s1, {number}\n j again\n" for number in range(64))
+    names = ", ".join(f"case{number}" for number in range(64))
+    head = BYTE_CODE[: BYTE_CODE.index("push:")].replace("andi a0, a0, 3", "andi a0, a0, 63")
+    image = assemble(f"{head}{cases}        .rodata\ntable:  .word {names}\n").image()
+    function = Translation(image, SIZE).functions[image.entry]
+    (table,) = function.tables.values()
+    assert len(table.targets) == 64
+    assert threaded(function) is function
+
+
 @pytest.mark.parametrize("source", [SWITCH, ABSOLUTE, RELATIVE, UNSCALED])
 @pytest.mark.parametrize("seed", range(6))
 def test_wherever_it_is_entered_it_goes_where_the_reference_goes(engine: Engine, source: str, seed: int) -> None:
