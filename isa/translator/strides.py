@@ -280,9 +280,9 @@ class Strides(Accesses):
         size, falls, conditions = str(step).removeprefix("-"), isinstance(step, int) and step < 0, list[Value]()
         if isinstance(step, str):
             size = self._step(step)
-            less = body.value(f"sub i64 {size}, 1")
-            conditions.append(body.value(f"icmp ult i64 {less}, {LARGEST_STEP}"))
-        begin = body.value(f"add i64 {self.registers.get(register)}, {group.low}")
+            conditions.append(body.value(f"icmp ult i64 {body.value(f'sub i64 {size}, 1')}, {LARGEST_STEP}"))
+        base = body.opaque(self.registers.get(register))  # else LLVM moves pointers along outer loops beside it
+        begin = body.value(f"add i64 {base}, {group.low}")
         way = body.value(f"mul i64 {body.value(f'sub i64 {self.trips}, 1')}, {size}")
         lowest = body.value(f"sub i64 {begin}, {way}") if falls else begin
         extent = body.value(f"add i64 {way}, {group.span}")

@@ -22,6 +22,10 @@ LOOPS = {
         "fld fa2, 0(a0); fld fa3, 0(a4); fmul.d fa2, fa2, fa3; fadd.d fa4, fa4, fa2;"
         "addi a0, a0, 8; addi a4, a4, 80; bne a0, a1, loop"
     ),
+    "a column is read": (
+        "lw a2, 0(a0); lw a3, 0(a4); mulw a2, a2, a3; addw a5, a5, a2;"
+        "addi a0, a0, 4; addi a4, a4, 768; bne a0, a1, loop"
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from denali.checker.facts import Below, Fact, Terms, Until, Within, either, not_zero, zero
-from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, low, multiply, number, run_of, signed, trailing
+from denali.checker.sums import ALL, MASK, WORD, Arc, Sum, Term, low, multiply, number, run_of, signed, trailing, united
 
 if TYPE_CHECKING:
     from denali.checker.scope import Scope
@@ -63,9 +63,12 @@ class Elimination:
 
     def _impossible(self, facts: list[Fact]) -> bool:
         """Whether facts are not so, as some of them contradict what is known."""
-        return any(
-            isinstance(fact, Within) and not self.bound(Sum(fact.terms, 0)).meet(fact.arc).length for fact in facts
-        )
+        return any(self._contradicts(fact) for fact in facts)
+
+    def _contradicts(self, fact: Fact) -> bool:
+        if isinstance(fact, Below):
+            return Below(fact.b, fact.a, not fact.even) in self.scope.facts()
+        return isinstance(fact, Within) and not self.bound(Sum(fact.terms, 0)).meet(fact.arc).length
 
     def _gather(self) -> None:
         """What is the same first, for the rest to be said in older terms; last a loop's rounds: others bound them."""
@@ -171,14 +174,19 @@ class Elimination:
         if arc != ALL:
             rows = self.rows.setdefault(newest, {})
             rows[terms] = arc = rows.get(terms, ALL).meet(arc)
-            self.never |= not arc.length
+            alone = self.scope.bound(Sum(terms, 0), 1) if len(terms) == 1 else ALL
+            self.never |= not arc.meet(alone).length
             self._found.clear()
 
     def _expanded(self, value: Sum) -> Sum:
         """Bits in the middle as a difference of two values' low bits; low bits that are all there are, as the whole."""
         total = number(value.constant)
         for one, count in value.terms:
-            total += self._whole(one).times(count)
+            if one.kind == "shr" and trailing(count) >= one.identity[1]:  # shifted back: all but the low bits
+                inner, bits = one.identity
+                total += self._expanded(inner.minus(low(inner, bits))).times(signed(count) >> bits)
+            else:
+                total += self._whole(one).times(count)
         return total
 
     def _whole(self, one: Term) -> Sum:
@@ -191,6 +199,12 @@ class Elimination:
             elif one.kind == "and" and (run := run_of(one.identity[1])):
                 first, end = (low(one.identity[0], bits) if bits < 64 else one.identity[0] for bits in run)
                 self._plain[one] = self._expanded(end.minus(first))
+                arc = self.scope.bound(itself, 1)
+                self._add(itself, arc)
+                if arc.first + arc.length <= WORD:  # some of the bits are no more than all up to there
+                    self._add(end, Arc(arc.first, WORD - arc.first))
+            elif one.kind == "either" and one.identity[1].number is not None:
+                self._plain[one] = self._expanded(united(one.identity[0], one.identity[1].number))
                 self._add(itself, self.scope.bound(itself, 1))
         return self._plain[one]
 

@@ -115,10 +115,10 @@ def _arc(condition: str, bound: int, bits: int) -> Arc | None:
     match condition:
         case "e":
             return Arc(bound, 1)
-        case "ne" if bits == 64:
-            return Arc((bound + 1) % WORD, WORD - 1)
         case "ne" if bound == 0:
             return Arc(1, whole - 1)
+        case "ne":
+            return Arc((bound + 1) % WORD, WORD - 1)
         case "b":
             return Arc(0, bound)
         case "be":
@@ -149,16 +149,18 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
     yield from _of_multiple(a, arc)
     terms, arc = a.terms, arc.shifted(-a.constant)
     if len(terms) == 1:
-        arc = arc.meet(intrinsic(terms[0][0]).scaled(signed(terms[0][1])))
+        own = intrinsic(terms[0][0]).scaled(signed(terms[0][1]))
+        arc = met if (met := arc.meet(own)) != own else arc  # which may leave out something in the middle
     yield Within(terms, arc)
     if len(terms) == 1 and terms[0][1] == 1 and terms[0][0].kind == "select":
         yield from _of_choice(terms[0][0], arc)
     if len(terms) != 1 or terms[0][1] != 1 or arc.first + arc.length > WORD:
         return
     term, last = terms[0][0], arc.first + arc.length - 1
-    if term.kind == "shr":
-        inner, count = term.identity
-        first, end = arc.first << count, min(last + 1 << count, WORD)
+    if term.kind in ("shr", "high"):
+        inner, (times, count) = term.identity[0], term.identity[1:] if term.kind == "high" else (1, term.identity[1])
+        first, end = (-(-(bound << count) // times) for bound in (arc.first, last + 1))
+        end = min(end, WORD)
         if first < WORD:
             yield from _consequences(inner, Arc(first, end - first))
     elif term.kind == "and" and last == 0:

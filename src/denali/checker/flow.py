@@ -22,7 +22,7 @@ Merged = dict[Place, Place]
 NEAR = BASES  # kinds of terms in the difference of two places that are taken to move together
 FAR = BASES | {"at", "in"}
 TRIES = 3  # times that a place with a phi of its own looks for another to follow
-TIMES = (2, 4, 8)  # how many times as far as an index a pointer moves
+TIMES = (2, 4, 8, -1)  # how many times as far as another place one moves: a pointer, a countdown
 
 
 @dataclass(slots=True)
@@ -155,8 +155,8 @@ class Flow:
         return len(found) == 1 and all(term.kind in self.together for term, _ in found.pop().terms)
 
     def _follow_multiples(self, start: int, merged: Merged, states: list[State]) -> None:
-        """Have registers with phis of their own follow a multiple of another's, with those that follow them."""
-        alone = [place for place, leader in merged.items() if place == leader and place in GENERAL]
+        """Have places with phis of their own follow a multiple of another's, with those that follow them."""
+        alone = [place for place, leader in merged.items() if place == leader and _is_whole(place)]
         alone = [place for place in alone if all(place in state.values for state in states)]
         for place in alone:
             tries = self._tried.get((start, f"{place} times"), 0)
@@ -179,6 +179,11 @@ class Flow:
                 self._times.update({(start, one): count for one, count in times.items()})
                 return True
         return False
+
+
+def _is_whole(place: Place) -> bool:
+    """Whether a place is a register or a slot of the frame."""
+    return isinstance(place, int) or place in GENERAL
 
 
 def _apart(place: Place, leader: Place, times: int, state: State) -> Sum:

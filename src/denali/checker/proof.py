@@ -148,7 +148,7 @@ class Proof:
         if not self.rounds.backs(merge):
             return False
         carried = [fact for fact in scope.below(merge, value) if all(self.known(part, merge) for part in parts(fact))]
-        taken = {one for fact in carried for part in parts(fact) for one in every(part)} | set(every(value))
+        taken = every(value, *(part for fact in carried for part in parts(fact)))
         turn = next(one for n in range(len(taken) + 1) if (one := term("round", merge, n)) not in taken)
         for source in self.flow.blocks[merge].sources:
             if self.dominates(merge, source):

@@ -53,9 +53,9 @@ class Scope:
 
     def below(self, merge: int, value: Sum) -> Iterator[Fact]:
         """What was learned behind a merge, of facts that have a term in common with a value or with a loop's rounds."""
-        wanted = set(every(value))
+        wanted = every(value)
         if self.proof.patient:
-            wanted |= {one for fact in self.extra if _of_rounds(fact) for part in parts(fact) for one in every(part)}
+            wanted |= every(*(part for fact in self.extra if _of_rounds(fact) for part in parts(fact)))
         bindings = value.count("now") != 0  # such as a room, or a flag, that merges where the address does
         beside = {merge, *(merges(value) if bindings else ())}
         found = list(self.extra)
@@ -64,7 +64,7 @@ class Scope:
                 break
             found += self.proof.own[start]
         for fact in found:
-            terms = {one for part in parts(fact) for one in every(part)}
+            terms = every(*parts(fact))
             if bindings and not paging.matters(fact, value):
                 continue
             exact = isinstance(fact, Below) or (isinstance(fact, Within) and fact.arc.length == 1)
@@ -84,10 +84,19 @@ class Scope:
                 alone = alone.meet(self._stated(((one, 1),), links))
             arc = arc.meet(alone.scaled(signed(count)))
             if one.kind == "and":
-                arc = arc.from_multiple(count * one.identity[1] & -count * one.identity[1])
+                arc = self._from_multiple(arc, value.terms, count * one.identity[1] & -count * one.identity[1])
         elif arc == ALL:
             arc = self._apart(value, links)
         return arc.shifted(value.constant)
+
+    def _from_multiple(self, arc: Arc, terms: Terms, step: int) -> Arc:
+        """Without what comes before the first multiple of a power of two that is not known to be missed."""
+        single = (fact.arc for fact in self.facts() if isinstance(fact, Within) and fact.terms == terms)
+        missed = {missing.first - 1 & MASK for missing in single if missing.length == WORD - 1}
+        arc = arc.from_multiple(step)
+        while arc.length and arc.first in missed:
+            arc = Arc(arc.first + 1 & MASK, arc.length - 1).from_multiple(step)
+        return arc
 
     def zeros(self, value: Sum) -> int:
         """How many of its lowest bits are zero: as was asked, or seen through merges, those of all that goes in."""
@@ -195,7 +204,8 @@ class Scope:
                 return inner.meet(arc)
             if one.kind in ("shr", "high") and plain and inner.length:
                 ends = inner.first, inner.first + inner.length - 1
-                first, last = (e >> one.identity[1] if one.kind == "shr" else e * one.identity[1] >> 64 for e in ends)
+                times, bits = one.identity[1:] if one.kind == "high" else (1, one.identity[1])
+                first, last = (end * times >> bits for end in ends)
                 return Arc(first, last - first + 1)
             lowest = one.identity[1] & -one.identity[1] if one.kind == "and" else 0
             if lowest and one.identity[1] + lowest == WORD:
@@ -222,9 +232,11 @@ def same(one: Term, other: Sum) -> Fact:
     return Within(difference.terms, Arc(-difference.constant & MASK, 1))
 
 
-def every(value: Sum) -> Iterator[Term]:
-    """All terms of a sum, and those they are made of."""
-    for one, _ in value.terms:
-        yield one
-        for inner in one.inside:
-            yield from every(inner)
+def every(*values: Sum) -> set[Term]:
+    """All terms of sums, and those they are made of."""
+    found, pending = set[Term](), list(values)
+    while pending:
+        new = {one for one, _ in pending.pop().terms} - found
+        found |= new
+        pending += (inner for one in new for inner in one.inside)
+    return found

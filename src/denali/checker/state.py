@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from denali.checker.lanes import forget_lanes, lane_of, move_lane
+from denali.checker.lanes import forget_lanes, lanes_of, move_lanes, set_lanes
 from denali.checker.machine_code import Instruction, Memory, Operand, whole
-from denali.checker.sums import BASES, MASK, Sum, low, masked, multiply, number, of, possible
+from denali.checker.sums import BASES, MASK, WORD, Sum, low, masked, multiply, number, of, possible
 from denali.isa.context import CONTEXT
 
 Place = str | int  # a register, a word of CONTEXT, or an offset of one from where the stack pointer is at entry
@@ -208,7 +208,7 @@ class Step:
         action = ACTIONS.get(name) or (_move_if if name.startswith("cmov") else None)
         action = _set_if if name.startswith("set") else action
         if action is None:
-            if not move_lane(self, state, instruction):
+            if not move_lanes(self, state, instruction):
                 self.plain(state, instruction)
         else:
             flags = state.flags
@@ -225,11 +225,12 @@ class Step:
         for operand in instruction.operands:
             if operand.memory is not None and operand is instruction.operands[0]:
                 self.store(state, self.address(state, instruction, operand.memory), operand.size, None)
-        if instruction.name == "vzeroall":
+        if instruction.name in ("vzeroall", "vzeroupper"):
             forget_lanes(state)
         changed = {*(one.register for one in instruction.operands[:1]), *instruction.written}
-        for lane in filter(None, map(lane_of, changed)):
-            state.values[lane] = of("at", instruction.address, lane)
+        for register in changed:
+            if register and lanes_of(register):
+                set_lanes(state, instruction, register, [])
         for register in instruction.written:
             if register in GENERAL:
                 if register == "rsp":
@@ -313,7 +314,7 @@ def _multiply_wide(step: Step, state: State, instruction: Instruction, _: Flags 
     upper, lower, source = instruction.operands
     a, b = state.values["rdx"], step.value(state, instruction, source)
     a, b = (b, a) if b.number is None else (a, b)
-    half = of("high", a, b.number) if b.number is not None and upper.size == 8 else None
+    half = of("high", a, b.number, 64) if b.number and upper.size == 8 else None
     step.set(state, instruction, lower, of("at", instruction.address, "lower"))
     step.set(state, instruction, upper, of("at", instruction.address, "upper") if half is None else half)
 
@@ -323,9 +324,27 @@ def _shift_right(kind: str) -> Function:
         count = b.number
         if count is None or not 0 < count < bits or (kind == "sar" and bits != 64):
             return None
+        if kind == "shr" and bits == 64 and (product := _quotient(a, count)):
+            return product
         return number(a.number >> count) if a.number is not None and kind == "shr" else of(kind, a, count)
 
     return function
+
+
+def _quotient(a: Sum, count: int) -> Sum | None:
+    """More bits of a product shifted away, as divisions by a constant do: those by 7 and its like in two steps.
+
+    There the factor has a bit more than fits: with t = x * m >> 64, t + (x - t >> 1) is x * (2**64 + m) >> 65.
+    """
+    found = [term for term, times in a.terms if term.kind == "high" and times == 1]
+    if len(found) != 1:
+        return None
+    value, times, bits = found[0].identity
+    upper = of("high", *found[0].identity)
+    if a == upper:
+        return of("high", value, times, bits + count)
+    twice = a == upper + of("shr", value.minus(upper), 1) and bits == 64
+    return of("high", value, times + WORD, bits + 1 + count) if twice else None
 
 
 def _and(a: Sum, b: Sum, bits: int) -> Sum | None:
@@ -420,9 +439,18 @@ def _move_if(step: Step, state: State, instruction: Instruction, flags: Flags | 
     if flags is None:
         chosen = of("select", None, instruction.address, yes, no)
     else:
-        chosen = yes if yes == no else of("select", flags, instruction.name[4:], yes, no)
+        chosen = yes if yes == no else _chosen(flags, instruction.name[4:], yes, no)
     state.flags = flags
     step.set(state, instruction, target, chosen)
+
+
+def _chosen(flags: Flags, condition: str, yes: Sum, no: Sum) -> Sum:
+    """One of two values; the lesser or the greater of both is said in the same way however it was asked for."""
+    if {yes, no} == {flags.a, flags.b} and flags.size == 8 and not flags.partly and condition in ("a", "ae", "b", "be"):
+        least = (yes == flags.a) == (condition in ("b", "be"))
+        a, b = sorted((yes, no), key=lambda value: [term.serial for term, _ in value.terms])
+        flags, condition, yes, no = Flags(a, b, 8), "be", *((a, b) if least else (b, a))
+    return of("select", flags, condition, yes, no)
 
 
 def _set_if(step: Step, state: State, instruction: Instruction, flags: Flags | None) -> None:

@@ -155,6 +155,8 @@ def rebuilt(one: Term, replaced: list[Sum]) -> Sum:
             return multiply(*identity) or of("product", *identity)
         case "shr" if identity[0].number is not None:
             return number(identity[0].number >> identity[1])
+        case "high" if identity[0].number is not None:
+            return number(identity[0].number * identity[1] >> identity[2])
         case _:
             return of(one.kind, *identity)
 
@@ -244,6 +246,8 @@ def intrinsic(one: Term) -> Arc:
             return Arc(0, one.identity[1] + 1)
         case "shr":
             return Arc(0, 1 << (64 - one.identity[1]))
+        case "high":
+            return Arc(0, (MASK * one.identity[1] >> one.identity[2]) + 1)
         case "sar":
             return Arc(-(1 << (63 - one.identity[1])) & MASK, 1 << (64 - one.identity[1]))
         case "sext":
@@ -312,9 +316,25 @@ def low(value: Sum, bits: int) -> Sum:
     for one, count in value.terms:
         if trailing(count) + _zeros_of(one) >= bits:
             continue
-        inner = one.identity[0] if one.kind == "low" and one.identity[1] >= bits else Sum(((one, 1),), 0)
-        stripped += inner.times(count)
+        stripped += _as_low(one, bits).times(count)
     return low(stripped, bits) if stripped != value else of("low", value, bits)
+
+
+def united(value: Sum, bits: int) -> Sum:
+    """A value with some bits set, as a sum in which those that it has already count once."""
+    return value.plus(bits).minus(masked(value, bits))
+
+
+def _as_low(one: Term, bits: int) -> Sum:
+    """What has the same lowest bits as a term, made of fewer."""
+    if one.kind == "low" and one.identity[1] >= bits:
+        return one.identity[0]
+    if one.kind == "either" and one.identity[1].number is not None:
+        return united(one.identity[0], one.identity[1].number)
+    run = run_of(one.identity[1]) if one.kind == "and" else None
+    if run and run[1] >= bits:  # all but the lowest
+        return one.identity[0].minus(low(one.identity[0], run[0]))
+    return Sum(((one, 1),), 0)
 
 
 def masked(value: Sum, mask: int) -> Sum:
