@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable
 from functools import cache
 
 import llvmlite.binding as llvm
@@ -24,7 +25,7 @@ def vectors() -> tuple[str, int, int]:
 
 
 @cache
-def _ground() -> tuple[llvm.ExecutionEngine, ctypes.CDLL, mmap.mmap, int]:
+def _ground() -> tuple[llvm.ExecutionEngine, Callable[[int, int, int], None], mmap.mmap, int]:
     """A function that fills all registers from one record, calls a place, and writes them to another."""
     name, count, _ = vectors()
     move = "vmovdqu64" if name == "zmm" else "vmovdqu"

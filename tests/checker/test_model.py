@@ -113,7 +113,9 @@ def fulfilled(flags: int, condition: str) -> bool:
 @cache
 def runs(code: bytes) -> list[tuple[bytes, list[Instruction]]]:
     """All different short runs of an object's instructions that touch neither memory nor the stack."""
-    text = ELFFile(io.BytesIO(code)).get_section_by_name(".text").data()
+    section = ELFFile(io.BytesIO(code)).get_section_by_name(".text")
+    assert section is not None
+    text = section.data()
     found: dict[tuple[str, ...], tuple[bytes, list[Instruction]]] = {}
     for function in read(code).functions.values():
         for run in _runs(function):
