@@ -17,9 +17,9 @@ from processor import REGISTERS, executed, vectors
 from test_confinement import everything, whole_pages
 
 from denali.checker import facts, lanes, state
-from denali.checker.facts import INVERSE, Below, Within, learn
+from denali.checker.facts import Below, Within, learn
 from denali.checker.machine_code import Function, Instruction, read
-from denali.checker.state import GENERAL, Flags, State, Step
+from denali.checker.state import GENERAL, INVERSE, Flags, State, Step
 from denali.checker.sums import MASK, Sum, Term, forget, number, of, signed
 from denali.isa.runtime.compile import compile_object
 from denali.isa.translator.translate import Translation

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from denali.checker.scope import Scope
 
 SUMS = 1500  # looked at for one scope
+LIMITS = frozenset({"home_room", "window_size"})  # nobody knows their number
 Age = tuple[tuple[bool, int], tuple[bool, int]]
 
 
@@ -76,7 +77,7 @@ class Elimination:
         for fact in facts:
             if isinstance(fact, Within):
                 self._add(Sum(fact.terms, 0), fact.arc)
-        for fact in facts:
+        for fact in reversed(facts):  # what was learned first, as a limit, before what is compared with it
             if isinstance(fact, Below):
                 self._order(fact)
         for fact in facts:
@@ -174,9 +175,13 @@ class Elimination:
         if arc != ALL:
             rows = self.rows.setdefault(newest, {})
             rows[terms] = arc = rows.get(terms, ALL).meet(arc)
-            alone = self.scope.bound(Sum(terms, 0), 1) if len(terms) == 1 else ALL
-            self.never |= not arc.meet(alone).length
+            alone = self.scope.bound(Sum(((newest, 1),), 0), 1).meet(rows.get(((newest, 1),), ALL))
+            self.never |= not (arc if len(terms) > 1 else arc.meet(alone)).length
             self._found.clear()
+            limits = any(one.kind in LIMITS for one, _ in terms)  # which no number bounds, as `Scope.bound` asks for
+            if limits and len(terms) > 1 and newest.kind not in ("round", "product"):
+                times = signed(dict(terms)[newest])
+                self._add(Sum(terms, 0).minus(Sum(((newest, times & MASK),), 0)), arc.plus(alone.scaled(-times)))
 
     def _expanded(self, value: Sum) -> Sum:
         """Bits in the middle as a difference of two values' low bits; low bits that are all there are, as the whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from denali.checker.state import Flags
+from denali.checker.state import INVERSE, Flags
 from denali.checker.sums import WORD, Arc, Sum, Term, intrinsic, low, number, signed, trailing
 
 Terms = tuple[tuple[Term, int], ...]
@@ -65,8 +65,6 @@ MIRRORED = {
     "ge": "le",
 }
 EQUALITY = {"e", "ne", "s", "ns"}
-OPPOSITES = [("e", "ne"), ("b", "ae"), ("a", "be"), ("l", "ge"), ("g", "le"), ("s", "ns"), ("o", "no"), ("p", "np")]
-INVERSE = dict(OPPOSITES) | {no: yes for yes, no in OPPOSITES}
 
 
 def inverse(condition: str) -> str:
@@ -148,6 +146,8 @@ def _consequences(a: Sum, arc: Arc) -> Iterator[Fact]:
     """That a sum lies in an arc, and what follows for what its only term was made of."""
     yield from _of_multiple(a, arc)
     terms, arc = a.terms, arc.shifted(-a.constant)
+    if len(terms) == 1 and terms[0][1] == WORD - 1:
+        terms, arc = a.times(-1).terms, arc.scaled(-1)
     if len(terms) == 1:
         own = intrinsic(terms[0][0]).scaled(signed(terms[0][1]))
         arc = met if (met := arc.meet(own)) != own else arc  # which may leave out something in the middle

@@ -4,7 +4,8 @@
 - by an entry of the TLB: the page of the last byte is the tag that stands in the entry of the first one's page, in the
   place for this right; then the entry's addend leads there. A group that crossed a page would find another entry's
   tag, as there are two entries at least and each has only tags of pages that it is for;
-- by what `denali_find` gave for so many bytes and this right, if that was not `NOWHERE`.
+- by what `denali_find` gave for so many bytes and this right, if that was not `NOWHERE`;
+- in the window, or at home, by what several comparisons say together, as copies of loops are checked ahead.
 
 What is read of the bindings is a function of the bindings as they were: of `now`, which every call changes but that of
 `denali_find`. A proof about an access carries the `now` of the access with it, so what was read before a call, in
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from denali.checker.facts import Below, Fact, Within, choices, parts
 from denali.checker.state import BINDINGS, State
-from denali.checker.sums import BOUND, MASK, WORD, Arc, Sum, Term, low, number, of, trailing
+from denali.checker.sums import BOUND, MASK, WINDOW, WORD, Arc, Sum, Term, low, number, of, trailing
 from denali.isa.context import CONTEXT, ENTRY, HOME_SLACK, TLB
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
 ENTRY_BITS = ENTRY.itemsize.bit_length() - 1
 HOME: dict[int, str] = {CONTEXT.fields[name][1]: name for name in ("home_start", "home_room")}  # type: ignore[index]
-HEADER: list[int] = [TLB.fields["mask"][1]]  # type: ignore[index]
+HEADER: dict[int, str] = {TLB.fields[name][1]: name for name in ("mask", *WINDOW)}  # type: ignore[index]
 PARTS: dict[int, str] = {ENTRY.fields[name][1]: name for name in ("read", "write", "addend")}  # type: ignore[index]
 SPAN = 1 << 16  # the longest that is looked up at once
 FOUND = ("addend", "found")
@@ -43,11 +44,14 @@ def entries() -> Sum:
 
 def read(address: Sum, state: State, size: int) -> Sum | None:
     """What the bytes at a place of the guest's bindings are; None for what is none of them."""
-    if address.minus(of("tlb")).number in HEADER:
+    header = HEADER.get(inside) if (inside := address.minus(of("tlb")).number) is not None else None
+    if header == "mask":
         return entries()
     if size < 8:
         return None
     now = state.values[BINDINGS]
+    if header is not None:
+        return of(header, now)
     field = address.minus(of("context")).number
     if field == CONTEXT.fields["tlb"][1]:  # type: ignore[index]
         return of("tlb")
@@ -104,8 +108,14 @@ def confined(place: Sum, scope: Scope, size: int, writes: bool) -> bool:
             address = address.minus(Sum(((one, 1),), 0))
             known = _by_entry if one.kind == "addend" else _by_call
             return any(_inside(address, first, span, size, scope) for first, span in known(one, scope, writes))
-    offset = address.minus(of("context")).plus(start - CONTEXT.itemsize).minus(of("home_start", now))
-    return any(_inside(offset, first, span, size, scope) for first, span in _at_home(of("home_room", now), scope))
+    if address.count("context"):
+        offset = address.minus(of("context")).plus(start - CONTEXT.itemsize).minus(of("home_start", now))
+        room = of("home_room", now)
+        return any(_inside(offset, first, span, size, scope) for first, span in _at_home(room, scope)) or _together(
+            offset, room.plus(HOME_SLACK + 1), size, scope
+        )
+    offset = address.minus(of("window_addend", now)).minus(of("window_start", now))
+    return _together(offset, of("window_size", now), size, scope)
 
 
 def matters(fact: Fact, place: Sum) -> bool:
@@ -129,6 +139,14 @@ def _inside(address: Sum, first: Sum, span: int, size: int, scope: Scope) -> boo
         return distance.constant + size <= span
     arc = scope.stated(distance) if first.terms else scope.bound(distance)
     return arc.within(0, max(span - size + 1, 0))
+
+
+def _together(offset: Sum, limit: Sum, size: int, scope: Scope) -> bool:
+    """Whether `size` bytes at an offset end before a limit, by all that is known: neither difference is negative."""
+    if not scope.proof.patient:
+        return False
+    rest = limit.minus(offset).plus(-size)
+    return all(scope.together.bound(value).within(0, WORD // 4) for value in (offset, rest))
 
 
 def _by_entry(addend: Term, scope: Scope, writes: bool) -> Iterator[tuple[Sum, int]]:

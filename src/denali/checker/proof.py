@@ -117,8 +117,8 @@ class Proof:
             if one.kind == "select":
                 rest = value.minus(Sum(((one, count),), 0))
                 return all(
-                    self._prove(rest + choice.times(count), test, scope.knowing((*learned, same(one, choice))), depth)
-                    for choice, learned in choices(one)
+                    self._prove(rest + choice.times(count), test, self._chosen(scope, one, way), depth)
+                    for way, (choice, _) in enumerate(choices(one))
                 )
         merge = self._merge_above(scope.block)
         if merge is None or depth == MERGES or not self.known(value, merge):
@@ -142,6 +142,16 @@ class Proof:
             )
             for source in self.flow.blocks[merge].sources
         )
+
+    def _chosen(self, scope: Scope, one: Term, way: int) -> Scope:
+        """What is known when a select has gone one way; all that hang on the same comparison have."""
+        choice, learned = list(choices(one))[way]
+        facts = [*learned, same(one, choice)]
+        if self.patient:
+            beside = every(*(part for fact in scope.facts() for part in parts(fact))) - {one}
+            alike = [other for other in beside if other.kind == "select" and other.identity[:2] == one.identity[:2]]
+            facts += [same(other, other.identity[2 + way]) for other in alike]
+        return scope.knowing(facts)
 
     def _by_rounds(self, value: Sum, test: Test, scope: Scope, merge: int, depth: int) -> bool:
         """Whether it passes in every round of a loop: what moves has moved by its step in each round that was gone."""

@@ -44,7 +44,7 @@ C_PRESERVES = frozenset({"rbx", "rbp", "rsp", "r12", "r13", "r14", "r15"})
 UNIT_PRESERVES = frozenset({"rbx", "rbp", "rsp"})
 UNIT_VALUES = ("rax", "rdx", "rdi", "rsi", "r8", "r9", "r12", "r13", "r14", "r15")  # of guests
 SERVE_VALUES = ("rcx", "rdx", "rdi")
-SECRETS = BASES | {"unit", "jump", "limit", "addend", "found"}
+SECRETS = BASES | {"unit", "jump", "limit", "addend", "found", "window_addend"}
 FOLLOWED = frozenset(
     {"mov", "movabs", "lea", "add", "sub", "cmp", "test", "push", "pop", "xchg", "call", "jmp", "inc", "dec"}
 )

@@ -24,16 +24,19 @@ class Scope:
     def __init__(self, proof: Proof, block: int, extra: tuple[Fact, ...]) -> None:
         self.proof, self.block, self.extra = proof, block, extra
         self._together: Elimination | None = None
+        self._facts: list[Fact] | None = None
+        self._bounds: dict[tuple[Sum, int], Arc] = {}
 
     def knowing(self, facts: Iterable[Fact]) -> Scope:
         """With more facts."""
         return Scope(self.proof, self.block, (*self.extra, *facts))
 
-    def facts(self) -> Iterator[Fact]:
+    def facts(self) -> list[Fact]:
         """All that is known."""
-        yield from self.extra
-        for start in self.proof.chain(self.block):
-            yield from self.proof.own[start]
+        if self._facts is None:
+            above = (fact for start in self.proof.chain(self.block) for fact in self.proof.own[start])
+            self._facts = [*self.extra, *above]
+        return self._facts
 
     def never(self) -> bool:
         """Whether this way is never taken, as a comparison on it says of constants, or of what cannot be so."""
@@ -47,7 +50,7 @@ class Scope:
         if self._together is None:
             self._together = Elimination(self)
             if more := self._together.decided():
-                self.extra += tuple(more)
+                self.extra, self._facts, self._bounds = (*self.extra, *more), None, {}
                 self._together = Elimination(self)
         return self._together
 
@@ -65,7 +68,7 @@ class Scope:
             found += self.proof.own[start]
         for fact in found:
             terms = every(*parts(fact))
-            if bindings and not paging.matters(fact, value):
+            if bindings and not self.proof.patient and not paging.matters(fact, value):
                 continue
             exact = isinstance(fact, Below) or (isinstance(fact, Within) and fact.arc.length == 1)
             more = self.proof.patient or (bindings and exact)
@@ -74,6 +77,11 @@ class Scope:
 
     def bound(self, value: Sum, links: int = LINKS) -> Arc:
         """An arc in which a value lies."""
+        if (value, links) not in self._bounds:
+            self._bounds[value, links] = self._bound(value, links)
+        return self._bounds[value, links]
+
+    def _bound(self, value: Sum, links: int) -> Arc:
         if not value.terms:
             return Arc(value.constant, 1)
         arc = self._stated(value.terms, links)
@@ -191,8 +199,9 @@ class Scope:
         if one.kind == "phi" and links:
             return self.proof.rounds.arc(one)
         if one.kind == "select":
-            found = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
-            return found[0].join(found[1])
+            ways = [self.knowing(learned).bound(choice, links) for choice, learned in choices(one)]
+            never = [self._excludes(learned, links) for _, learned in choices(one)]
+            return ways[never[0]] if never[0] != never[1] else ways[0].join(ways[1])
         if one.kind == "set":
             flags, condition = Flags(*one.identity[:4]), one.identity[4]
             never, always = (self._excludes(learn(flags, said), links) for said in (condition, inverse(condition)))

@@ -53,6 +53,10 @@ class Flags(NamedTuple):
     partly: bool = False
 
 
+OPPOSITES = {"e": "ne", "b": "ae", "be": "a", "l": "ge", "le": "g", "s": "ns", "o": "no", "p": "np"}
+INVERSE = OPPOSITES | {no: yes for yes, no in OPPOSITES.items()}
+
+
 @dataclass(slots=True)
 class State:
     """The values of all places that are known, and of the flags."""
@@ -377,7 +381,8 @@ def _or(a: Sum, b: Sum, bits: int) -> Sum | None:
 def _xor(a: Sum, b: Sum, bits: int) -> Sum | None:
     if a == b:
         return number(0)
-    return number(-1).minus(a) if b.number == (1 << bits) - 1 else None
+    a, b = (b, a) if a.number is not None else (a, b)
+    return None if b.number is None or possible(a) & ~b.number & (1 << bits) - 1 else b.minus(a)
 
 
 def _shift_left(a: Sum, b: Sum, bits: int) -> Sum | None:
@@ -445,9 +450,11 @@ def _move_if(step: Step, state: State, instruction: Instruction, flags: Flags | 
 
 
 def _chosen(flags: Flags, condition: str, yes: Sum, no: Sum) -> Sum:
-    """One of two values; the lesser or the greater of both is said in the same way however it was asked for."""
-    if {yes, no} == {flags.a, flags.b} and flags.size == 8 and not flags.partly and condition in ("a", "ae", "b", "be"):
-        least = (yes == flags.a) == (condition in ("b", "be"))
+    """One of two values by a condition and not its opposite; the lesser or the greater of both is always said alike."""
+    if condition in OPPOSITES.values():
+        condition, yes, no = INVERSE[condition], no, yes
+    if {yes, no} == {flags.a, flags.b} and flags.size == 8 and not flags.partly and condition in ("b", "be"):
+        least = yes == flags.a
         a, b = sorted((yes, no), key=lambda value: [term.serial for term, _ in value.terms])
         flags, condition, yes, no = Flags(a, b, 8), "be", *((a, b) if least else (b, a))
     return of("select", flags, condition, yes, no)

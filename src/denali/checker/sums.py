@@ -34,7 +34,8 @@ class Term:
     merges: frozenset[int]  # whose phis it is made of, itself one of them or not
 
 
-BOUND = frozenset({"home_start", "home_room", "read", "write", "addend", "found", "now"})
+WINDOW = frozenset({"window_start", "window_size", "window_addend"})
+BOUND = WINDOW | {"home_start", "home_room", "read", "write", "addend", "found", "now"}
 FUNCTIONS = BOUND | {"high", "low", "and", "shr", "sar", "sext", "select", "product", "both", "either", "set"}
 BASES = frozenset({"context", "space", "read_only", "table", "stack", "section", "tlb"})
 _terms: dict[tuple[str, tuple[Any, ...]], Term] = {}
@@ -254,6 +255,8 @@ def intrinsic(one: Term) -> Arc:
             return Arc(-(1 << (one.identity[1] - 1)) & MASK, 1 << one.identity[1])
         case "set":
             return Arc(0, 2)
+        case "home_room" | "window_size":
+            return Arc(0, 1 << 32)  # as guests have less memory than that
         case "both":
             return min(map(_own_arc, one.identity), key=lambda arc: arc.length)
         case "either":
@@ -308,8 +311,8 @@ def low(value: Sum, bits: int) -> Sum:
     """The lowest bits of a value, zeros above."""
     if not value.terms:
         return number(value.constant & ((1 << bits) - 1))
-    if len(value.terms) == 1 and value.terms[0][1] >> 63 == 0:
-        arc = intrinsic(value.terms[0][0]).scaled(value.terms[0][1])
+    if len(value.terms) == 1:
+        arc = intrinsic(value.terms[0][0]).scaled(signed(value.terms[0][1]))
         if arc.shifted(value.constant).within(0, 1 << bits):
             return value
     stripped = number(value.constant)
