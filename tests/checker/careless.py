@@ -132,6 +132,16 @@ def careless_copies() -> list[Mutant]:
     ]  # fmt: skip
 
 
+def careless_windows() -> list[Mutant]:
+    """Mistakes of such copies under a virtual MMU, which are at home or in the window."""
+    home = "(start, room, self._own_place())"
+    return [
+        Mutant("home as long as the window", PagedMemory, "home", home, "(start, far[1], self._own_place())"),
+        Mutant("home where the window leads", PagedMemory, "home", home, "(start, room, far[2])"),
+        Mutant("home from the window's beginning", PagedMemory, "home", home, "(far[0], room, self._own_place())"),
+    ]
+
+
 def careless_pagers() -> list[Mutant]:
     """Mistakes of accesses under a virtual MMU."""
     near, last = "icmp ult i64 {offset}, {room}", "self._moved(low, group.span - 1)"

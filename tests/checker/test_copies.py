@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from careless import Mutant, careless_copies, mutated
+from careless import Mutant, careless_copies, careless_windows, mutated
 from test_confinement import checked
 
+from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.isa.tools.assembler import assemble
 
@@ -49,22 +50,32 @@ words:  .zero 256
     return Image.from_elf(assemble(source).elf(), "loop")
 
 
+@pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("title", LOOPS)
-def test_a_copy_of_a_loop_is_accepted(title: str) -> None:
+def test_a_copy_of_a_loop_is_accepted(title: str, mode: Mode) -> None:
     image = loop(title)
-    report = checked(image, entries=[image.entry])
+    report = checked(image, entries=[image.entry], mode=mode)
     assert not report.refusals
     assert report.accesses["memory"]
 
 
+@pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("mutant", careless_copies(), ids=lambda mutant: mutant.title)
-def test_a_careless_copy_is_caught(mutant: Mutant) -> None:
+def test_a_careless_copy_is_caught(mutant: Mutant, mode: Mode) -> None:
     """By one of the loops: a mistake about steps in registers is none where steps are numbers."""
-    refused = 0
+    assert refused(mutant, mode), mutant.title
+
+
+@pytest.mark.parametrize("mutant", careless_windows(), ids=lambda mutant: mutant.title)
+def test_a_careless_window_is_caught(mutant: Mutant) -> None:
+    assert refused(mutant, Mode.PAGED), mutant.title
+
+
+def refused(mutant: Mutant, mode: Mode) -> bool:
+    """Whether one of some loops is refused."""
     with mutated(mutant):
         for title in ("a step is in a register", "it goes down", "steps are wide"):
             image = loop(title)
-            refused += len(checked(image, entries=[image.entry]).refusals)
-            if refused:
-                break
-    assert refused, mutant.title
+            if checked(image, entries=[image.entry], mode=mode).refusals:
+                return True
+    return False
