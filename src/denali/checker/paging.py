@@ -112,7 +112,7 @@ def confined(place: Sum, scope: Scope, size: int, writes: bool) -> bool:
         offset = address.minus(of("context")).plus(start - CONTEXT.itemsize).minus(of("home_start", now))
         room = of("home_room", now)
         return any(_inside(offset, first, span, size, scope) for first, span in _at_home(room, scope)) or _together(
-            offset, room.plus(HOME_SLACK + 1), size, scope
+            offset, room.plus(HOME_SLACK), size, scope
         )
     offset = address.minus(of("window_addend", now)).minus(of("window_start", now))
     return _together(offset, of("window_size", now), size, scope)
