@@ -59,7 +59,7 @@ def test_a_copy_of_a_loop_is_accepted(title: str, mode: Mode) -> None:
     assert report.accesses["memory"]
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", [Mode.FLAT, pytest.param(Mode.PAGED, marks=pytest.mark.full)])
 @pytest.mark.parametrize("mutant", careless_copies(), ids=lambda mutant: mutant.title)
 def test_a_careless_copy_is_caught(mutant: Mutant, mode: Mode) -> None:
     """By one of the loops: a mistake about steps in registers is none where steps are numbers."""
