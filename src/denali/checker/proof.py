@@ -116,10 +116,11 @@ class Proof:
         for one, count in value.terms:
             if one.kind == "select":
                 rest = value.minus(Sum(((one, count),), 0))
-                return all(
-                    self._prove(rest + choice.times(count), test, self._chosen(scope, one, way), depth)
-                    for way, (choice, _) in enumerate(choices(one))
-                )
+                ways = enumerate(choices(one))
+                known = [
+                    (choice, scope.knowing((*learned, *self._gone(one, n, scope)))) for n, (choice, learned) in ways
+                ]
+                return all(self._prove(rest + choice.times(count), test, there, depth) for choice, there in known)
         merge = self._merge_above(scope.block)
         if merge is None or depth == MERGES or not self.known(value, merge):
             return False
@@ -143,15 +144,13 @@ class Proof:
             for source in self.flow.blocks[merge].sources
         )
 
-    def _chosen(self, scope: Scope, one: Term, way: int) -> Scope:
-        """What is known when a select has gone one way; all that hang on the same comparison have."""
-        choice, learned = list(choices(one))[way]
-        facts = [*learned, same(one, choice)]
-        if self.patient:
-            beside = every(*(part for fact in scope.facts() for part in parts(fact))) - {one}
-            alike = [other for other in beside if other.kind == "select" and other.identity[:2] == one.identity[:2]]
-            facts += [same(other, other.identity[2 + way]) for other in alike]
-        return scope.knowing(facts)
+    def _gone(self, one: Term, way: int, scope: Scope) -> list[Fact]:
+        """That a select has gone one way, and with it all that hang on the same comparison, if that is known."""
+        alike = {one}
+        if self.patient and one.identity[0] is not None:
+            beside = every(*(part for fact in scope.facts() for part in parts(fact)))
+            alike |= {other for other in beside if other.kind == "select" and other.identity[:2] == one.identity[:2]}
+        return [same(other, other.identity[2 + way]) for other in sorted(alike, key=lambda other: other.serial)]
 
     def _by_rounds(self, value: Sum, test: Test, scope: Scope, merge: int, depth: int) -> bool:
         """Whether it passes in every round of a loop: what moves has moved by its step in each round that was gone."""
