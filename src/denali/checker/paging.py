@@ -44,14 +44,13 @@ def entries() -> Sum:
 
 def read(address: Sum, state: State, size: int) -> Sum | None:
     """What the bytes at a place of the guest's bindings are; None for what is none of them."""
-    header = HEADER.get(inside) if (inside := address.minus(of("tlb")).number) is not None else None
-    if header == "mask":
+    now, header = state.values[BINDINGS], address.minus(of("tlb")).number
+    if header is not None and HEADER.get(header) == "mask":
         return entries()
     if size < 8:
         return None
-    now = state.values[BINDINGS]
-    if header is not None:
-        return of(header, now)
+    if header is not None and header in HEADER:
+        return of(HEADER[header], now)
     field = address.minus(of("context")).number
     if field == CONTEXT.fields["tlb"][1]:  # type: ignore[index]
         return of("tlb")
@@ -111,11 +110,10 @@ def confined(place: Sum, scope: Scope, size: int, writes: bool) -> bool:
     if address.count("context"):
         offset = address.minus(of("context")).plus(start - CONTEXT.itemsize).minus(of("home_start", now))
         room = of("home_room", now)
-        return any(_inside(offset, first, span, size, scope) for first, span in _at_home(room, scope)) or _together(
-            offset, room.plus(HOME_SLACK), size, scope
-        )
+        near = any(_inside(offset, first, span, size, scope) for first, span in _at_home(room, scope))
+        return near or _together(offset, room.plus(HOME_SLACK), size, scope)
     offset = address.minus(of("window_addend", now)).minus(of("window_start", now))
-    return _together(offset, of("window_size", now), size, scope)
+    return bool(address.count("window_addend")) and _together(offset, of("window_size", now), size, scope)
 
 
 def matters(fact: Fact, place: Sum) -> bool:
