@@ -96,9 +96,11 @@ def spawn(
                 asked=lambda n: say(f"{n:,} of {count:,} asked"),
             )
         _tell_ends(kernel.stopped())
-        _show(report, as_json, published)
-        if published is not None:
+        if published is None:
+            _show(report, as_json, None)
+        else:
             with suppress(KeyboardInterrupt):
+                _show(report, as_json, published)
                 _serve(kernel, duration)
     sys.exit(0 if report.failed == 0 else 1)
 
