@@ -25,6 +25,7 @@ from .values import Known, Tracker, signed
 FEWEST = 8  # turns that are worth the copy's beginning
 MOST = 1 << 31  # turns; with the limits of steps nothing that is computed of them overflows
 LARGEST_STEP = 1 << 20
+TYPED = 8  # bytes; shorter steps are as quick either way, and the checker follows them multiplied
 LONGEST = 100  # instructions
 REFUSED = frozenset({Op.VIRTUAL, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.SET_STATUS, Op.FENCE_I, Op.COUNTER})
 COMPARISONS = {Op.NE: "ne", Op.ULT: "ult", Op.SLT: "slt"}
@@ -229,17 +230,19 @@ class Strides(Accesses):
         return self.body.value(f"udiv i64 {rest}, {len(block.code)}")
 
     def pointer_in_copy(self, access: Access, group: Group) -> Value:
-        """The host address in this turn."""
+        """The host address in this turn; where a type says the step, LLVM does not multiply in wide registers."""
         assert self.stride is not None
         body, step = self.body, self.stride.steps.get(_register(access.address) or 0, 0)
-        offset = body.value(f"mul nsw i64 {self.turn}, {self._step(step)}") if step else "0"
-        distance = signed(access.address.distance) - group.low
+        if isinstance(step, int) and abs(step) >= TYPED and not body.masked:
+            kind, turn = f"[{abs(step)} x i8]", self.turn if step > 0 else body.value(f"sub nsw i64 0, {self.turn}")
+        else:
+            kind, turn = "i8", body.value(f"mul nsw i64 {self.turn}, {self._step(step)}")
         if body.masked:
             first, limit, base = self.regions[group.first]
-            place = body.kept(body.value(f"add i64 {first}, {offset}"), limit, base)
-            return body.value(f"getelementptr i8, ptr {place}, i64 {distance}")
-        offset = body.value(f"add nsw i64 {offset}, {distance}")
-        return body.value(f"getelementptr inbounds i8, ptr {self.places[group.first]}, i64 {offset}")
+            place = body.kept(body.value(f"add i64 {first}, {turn}"), limit, base)
+        else:
+            place = body.value(f"getelementptr inbounds {kind}, ptr {self.places[group.first]}, i64 {turn}")
+        return body.value(f"getelementptr i8, ptr {place}, i64 {signed(access.address.distance) - group.low}")
 
     def _step(self, step: int | str) -> Value:
         return str(step) if isinstance(step, int) else self.body.value(f"load i64, ptr {step}")

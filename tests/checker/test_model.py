@@ -31,6 +31,19 @@ LONGEST = 8  # instructions that are run one after the other
 TIMES = 6  # from how many states
 NOT_ALONE = frozenset({"call", "ret", "push", "pop", "div", "idiv", "ud2", "int3", "pushfq", "popfq"})
 EDGES = (0, 1, 7, 8, 31, 32, 63, 64)  # of powers of two
+VECTORS = """
+define { <4 x i64>, i64 } @vectors(<4 x i64> %a, <4 x i64> %b, i64 %c) {
+  %first = insertelement <4 x i64> poison, i64 %c, i64 0
+  %all = shufflevector <4 x i64> %first, <4 x i64> poison, <4 x i32> zeroinitializer
+  %sum = add <4 x i64> %a, %all
+  %times = shl <4 x i64> %sum, splat (i64 3)
+  %less = sub <4 x i64> %times, %b
+  %one = extractelement <4 x i64> %less, i64 1
+  %both = insertvalue { <4 x i64>, i64 } poison, <4 x i64> %less, 0
+  %result = insertvalue { <4 x i64>, i64 } %both, i64 %one, 1
+  ret { <4 x i64>, i64 } %result
+}
+"""
 SAMPLES = tuple((1 << bits) + more & MASK for bits in EDGES for more in (-1, 0, 1))
 
 
@@ -131,10 +144,16 @@ def _alone(one: Instruction) -> bool:
 
 
 def code_of(name: str, folder: Path) -> bytes:
-    """The translation of something."""
+    """The translation of something, or what LLVM makes of `VECTORS`."""
+    if name == "vectors":
+        return compile_object(VECTORS)
     image = everything() if name == "everything" else Program(3).image() if name == "random" else kernel(name, folder)
     translation = Translation(image, whole_pages(image))
     return compile_object(translation.module(translation.entries())[0])
+
+
+def test_the_processor_does_what_the_checker_takes_vector_instructions_to_do(tmp_path: Path) -> None:
+    assert agreed(code_of("vectors", tmp_path)) == TIMES * len(REGISTERS), "also of the one that a lane goes to"
 
 
 @pytest.mark.parametrize("name", ["everything", "random", "sha256", "matmul_int", "strings", "bytecode", "mandelbrot"])
@@ -155,7 +174,7 @@ def test_a_mistake_in_the_checker_is_noticed(title: str, tmp_path: Path, monkeyp
     table, entry, instead = MISTAKES[title]
     monkeypatch.setitem(table, entry, instead)
     with pytest.raises(AssertionError, match="after"):
-        agreed(code_of("matmul_int", tmp_path))
+        agreed(code_of("vectors" if table is lanes.FUNCTIONS else "matmul_int", tmp_path))
 
 
 def agreed(code: bytes) -> int:
