@@ -18,6 +18,7 @@ OPTIONS = (  # of LLVM's back end
     "-align-all-nofallthru-blocks=4",  # to 16 bytes where a jump leads: processors guess computed jumps better then
     "-x86-experimental-pref-innermost-loop-alignment=6",  # to 64: short loops then fetch alike wherever their unit lies
     "-enable-ext-tsp-block-placement",  # blocks in an order that makes the most of falling through
+    "-unroll-peel-max-count=0",  # no first turns apart: that is much code, and in it choices become branches
     "-x86-cmov-converter=false",  # RISC-V code branches where it can, so what became a choice stays one
 )
 SPARING = ",+prefer-no-gather,+prefer-no-scatter"  # no faster where tried, and slow where mended against leaks
