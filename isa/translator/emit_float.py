@@ -265,14 +265,14 @@ def is_nan(body: Body, bits: Value, width: int) -> Value:
 
 def canonical(body: Body, value: Value, width: int) -> Value:
     """The raw bits of a result; of any NaN the canonical one's."""
-    bits = body.value(f"bitcast {TYPE[width]} {value} to i{width}")
-    if body.postpones_nans and width == 64:
-        return bits
-    if body.plain_floats:
-        nan = body.value(f"fcmp uno {TYPE[width]} {value}, {value}")
-    else:
-        nan = compare(body, "fcmp", "uno", value, value, width)
-    return body.value(f"select i1 {nan}, i{width} {CANONICAL_NAN[width]}, i{width} {bits}")
+    number = value if body.postpones_nans and width == 64 else mended(body, value, width)
+    return body.value(f"bitcast {TYPE[width]} {number} to i{width}")
+
+
+def mended(body: Body, value: Value, width: int) -> Value:
+    """A result, or the canonical NaN for any: none signals, so the comparison raises nothing and LLVM may move it."""
+    kind, nan = TYPE[width], body.value(f"fcmp uno {TYPE[width]} {value}, {value}")
+    return body.value(f"select i1 {nan}, {kind} {as_float(body, str(CANONICAL_NAN[width]), width)}, {kind} {value}")
 
 
 def _compare(body: Body, quiet: str, predicate: str, values: list[Value], source: int) -> Value:

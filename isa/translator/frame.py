@@ -13,7 +13,7 @@ from ..context import CONTEXT, Mode
 from ..definitions.machine import CANONICAL_NAN
 from ..image import Image
 from .emit import Body, Value, field_offset, space_field
-from .emit_float import INFINITY, is_nan
+from .emit_float import as_float, is_nan, mended
 from .fuel import fuel_of
 from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
@@ -187,31 +187,23 @@ class Frame:
 
     def _show(self, registers: Iterable[int]) -> None:
         """Make the NaNs in registers canonical whose bits are about to be seen."""
-        mend = self._canonical if self.body.plain_floats else self._canonical_by_branch
-        for register in sorted(registers):
-            if self.nans.get(register) is Nan.RAW:
-                self.registers.write(register, mend(self.registers.read(register)))
-                self.nans[register] = Nan.CLEAN
+        body, raw = self.body, [register for register in sorted(registers) if self.nans.get(register) is Nan.RAW]
+        self.nans.update(dict.fromkeys(raw, Nan.CLEAN))
+        for pair in (raw[first : first + 2] for first in range(0, len(raw), 2)):
+            numbers = [as_float(body, self.registers.read(register), 64) for register in pair]
+            shown = [mended(body, one, 64) for one in numbers] if body.plain_floats else self._mended(numbers)
+            for register, number in zip(pair, shown, strict=True):
+                self.registers.write(register, body.value(f"bitcast double {number} to i64"))
 
-    def _canonical(self, bits: Value) -> Value:
-        """Never a signalling NaN, so that the comparison raises nothing and LLVM may move or drop it."""
-        body = self.body
-        number = body.value(f"bitcast i64 {bits} to double")
-        nan = body.value(f"fcmp uno double {number}, {number}")
-        chosen = body.value(f"select i1 {nan}, double 0x{CANONICAL_NAN[64]:016X}, double {number}")
-        return body.value(f"bitcast double {chosen} to i64")
-
-    def _canonical_by_branch(self, bits: Value) -> Value:
-        """Looked at as an integer: the units that compare doubles are those that the arithmetic waits for."""
-        body, strange, go_on = self.body, self.body.name("strange"), self.body.name("canonical")
-        nan = body.value(f"icmp ugt i64 {body.value(f'shl i64 {bits}, 1')}, {2 * INFINITY[64]}")
-        number, here = body.value(f"bitcast i64 {bits} to double"), body.block
-        body.branch(nan, strange, go_on, likely=False)
+    def _mended(self, numbers: list[Value]) -> list[Value]:
+        """By a branch; one comparison tells whether there is a NaN among two."""
+        body, strange, go_on, here = self.body, self.body.name("strange"), self.body.name("canonical"), self.body.block
+        body.branch(body.value(f"fcmp uno double {numbers[0]}, {numbers[-1]}"), strange, go_on, likely=False)
         body.label(strange)
+        pairs = zip(numbers, [mended(body, number, 64) for number in numbers], strict=True)
         body.line(f"br label %{go_on}")
         body.label(go_on)
-        chosen = body.value(f"phi double [ {number}, %{here} ], [ 0x{CANONICAL_NAN[64]:016X}, %{strange} ]")
-        return body.value(f"bitcast double {chosen} to i64")
+        return [body.value(f"phi double [ {number}, %{here} ], [ {other}, %{strange} ]") for number, other in pairs]
 
     def _show_to(self, successors: Iterable[int], *, after: bool = False) -> None:
         """Make canonical what a block behind this one expects so; `after`: the last instruction has been executed."""
@@ -284,7 +276,8 @@ class Frame:
     def _put_away(self, register: int, value: Value) -> None:
         """In a cold block, where the variable is not wanted any more, store a register in CONTEXT."""
         if self.nans.get(register) is Nan.RAW:
-            value = self._canonical(value)
+            number = mended(self.body, as_float(self.body, value, 64), 64)
+            value = self.body.value(f"bitcast double {number} to i64")
         self.body.line(f"store i64 {value}, ptr %c{register}{CONTEXT_TAG}")
 
     def exit_here(self) -> str:

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 
 from ..definitions.record import ALL_ONES, Op, Step
 from .fuel import ways_back
-from .liveness import FLOAT, Effects
+from .liveness import FLOAT, Effects, effects_of
 from .units import Block, Function, Located
 
 BITWISE = (Op.F, Op.CONST, Op.AND, Op.OR, Op.XOR)
+NEAR = 16  # instructions whose NaNs are made canonical together
 POSTPONED = frozenset({"add", "sub", "mul", "div", "sqrt", "fma"})
 
 
@@ -36,18 +37,11 @@ States = dict[int, Nan]  # by register; EXACT where it is missing
 
 def postpones(located: Located) -> bool:
     """Whether this is arithmetic on doubles whose result goes to a register and nowhere else."""
-    floats = [step for step in located.instruction.steps if step.op is Op.FLOAT]
-    return len(floats) == 1 and _result(floats[0]) is Nan.RAW and _only_set(located, floats[0])
-
-
-def _only_set(located: Located, value: Step) -> bool:
-    users = [step.op for step in located.instruction.steps if any(argument is value for argument in step.args)]
-    return users == [Op.SET_F]
-
-
-def _result(step: Step) -> Nan:
-    operation, _ = step.attribute  # type: ignore[misc]
-    return Nan.RAW if operation in POSTPONED and step.width == 64 else Nan.CLEAN
+    steps = located.instruction.steps
+    floats = [step for step in steps if step.op is Op.FLOAT]
+    if len(floats) != 1 or floats[0].width != 64 or floats[0].attribute[0] not in POSTPONED:  # type: ignore[index]
+        return False
+    return [step.op for step in steps if any(argument is floats[0] for argument in step.args)] == [Op.SET_F]
 
 
 def moved(located: Located) -> tuple[int, int] | None:
@@ -81,12 +75,21 @@ def _copy(steps: list[Step], bits: int) -> int:
 
 def exposed(located: Located) -> set[int]:
     """The floating-point registers whose bits this instruction shows to something other than arithmetic."""
-    registers: set[int] = set()
     if moved(located) is not None:
-        return registers
-    for step in located.instruction.steps:
-        if step.op is not Op.FLOAT:
-            registers |= {FLOAT + located.number(a) for a in step.args if a.op is Op.F}
+        return set()
+    others = (step for step in located.instruction.steps if step.op is not Op.FLOAT)
+    return {FLOAT + located.number(argument) for step in others for argument in step.args if argument.op is Op.F}
+
+
+def due(code: list[Located], states: States) -> set[int]:
+    """What the first instruction wants canonical, and with it what the next do: two are looked at as quickly as one."""
+    registers: set[int] = set()
+    rewritten: set[int] = set()
+    for located in code:
+        registers |= {one for one in exposed(located) - rewritten if states.get(one) is Nan.RAW}
+        if not registers:
+            break
+        rewritten |= effects_of([located]).writes
     return registers
 
 

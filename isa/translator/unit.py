@@ -18,7 +18,7 @@ from .ends import Ends
 from .frame import INTERPRET, STACK_SHORT, Layout
 from .liveness import FLOAT
 from .loops import STACK
-from .nans import States, advance, exposed, moved, postpones
+from .nans import NEAR, States, advance, due, moved, postpones
 from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
 from .units import Block
 from .values import Known, signed
@@ -168,10 +168,10 @@ class Unit(Ends):
 
     def _write_code(self, block: Block, first: int = 0) -> None:
         body, emitter = self.body, UnitEmitter(self)
-        for located in block.code[first:]:
+        for place, located in enumerate(block.code[first:], first):
             self.here, self.status = located, None
             body.lines.append(f"  ; {located.pc:x} {located.instruction.name}")
-            self._show(exposed(located))
+            self._show(due(block.code[place : place + NEAR], self.nans))
             body.postpones_nans = postpones(located)
             copy = moved(located)
             if copy is None:
