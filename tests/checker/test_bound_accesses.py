@@ -17,8 +17,12 @@ from denali.isa.context import Mode
 from denali.isa.image import Image
 from denali.system import load
 
-# Kernels of which a few places are not proven (docs/trusted.md); programs 1 and 7 of the first ten are such as well.
-BEYOND = {"matmul_int", "mix", "nbody", "strings", "tak"}
+# How many places are not proven, of kernels as a compiler makes them and of the first random programs; of others none.
+KERNELS_BEYOND = {
+    ("matmul_int", "gcc"): 1, ("mix", "zig"): 3, ("nbody", "gcc"): 37, ("nbody", "zig"): 1, ("strings", "gcc"): 1,
+    ("tak", "gcc"): 5,
+}  # fmt: skip
+PROGRAMS_BEYOND = {1: 8, 7: 22, 9: 1}
 
 
 def paged(image: Image) -> Report:
@@ -48,9 +52,19 @@ def test_compiled_kernels_are_accepted(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", sorted(KERNELS.keys() - BEYOND))
-def test_every_kernel_of_the_benchmark_is_accepted(name: str, tmp_path: Path) -> None:
-    assert not paged(kernel(name, tmp_path)).refusals
+@pytest.mark.parametrize("seed", range(10))
+def test_random_programs_are_accepted_but_for_some_places(seed: int) -> None:
+    assert len(paged(Program(seed).image()).refusals) <= PROGRAMS_BEYOND.get(seed, 0)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("compiler", ["gcc", "zig"])
+@pytest.mark.parametrize("name", sorted(KERNELS))
+def test_every_kernel_of_the_benchmark_is_accepted_but_for_some_places(
+    name: str, compiler: str, tmp_path: Path
+) -> None:
+    refusals = paged(kernel(name, tmp_path, compiler)).refusals
+    assert len(refusals) <= KERNELS_BEYOND.get((name, compiler), 0)
 
 
 @pytest.mark.full
