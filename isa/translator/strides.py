@@ -233,7 +233,7 @@ class Strides(Accesses):
         """The host address in this turn; where a type says the step, LLVM does not multiply in wide registers."""
         assert self.stride is not None
         body, step = self.body, self.stride.steps.get(_register(access.address) or 0, 0)
-        if isinstance(step, int) and abs(step) >= TYPED and not body.masked:
+        if isinstance(step, int) and abs(step) >= TYPED and self.stride.dense and not body.masked:
             kind, turn = f"[{abs(step)} x i8]", self.turn if step > 0 else body.value(f"sub nsw i64 0, {self.turn}")
         else:
             kind, turn = "i8", body.value(f"mul nsw i64 {self.turn}, {self._step(step)}")
