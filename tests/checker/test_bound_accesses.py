@@ -52,12 +52,14 @@ def test_compiled_kernels_are_accepted(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("one_processor")
 @pytest.mark.parametrize("seed", range(10))
 def test_random_programs_are_accepted_but_for_some_places(seed: int) -> None:
     assert len(paged(Program(seed).image()).refusals) <= PROGRAMS_BEYOND.get(seed, 0)
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("one_processor")
 @pytest.mark.parametrize("compiler", ["gcc", "zig"])
 @pytest.mark.parametrize("name", sorted(KERNELS))
 def test_every_kernel_of_the_benchmark_is_accepted_but_for_some_places(
@@ -68,6 +70,7 @@ def test_every_kernel_of_the_benchmark_is_accepted_but_for_some_places(
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("one_processor")
 @pytest.mark.parametrize("name", ["hello", "compute", "store", "ring", "pager"])
 def test_services_in_python_are_accepted_but_for_one_place_in_a_hundred(name: str) -> None:
     report = paged(load(Path(__file__).parents[2] / "examples" / f"{name}.py"))

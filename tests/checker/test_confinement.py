@@ -155,6 +155,7 @@ def test_compiled_kernels_are_accepted(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("one_processor")
 @pytest.mark.parametrize("compiler", ["gcc", "zig"])
 @pytest.mark.parametrize("name", sorted(KERNELS))
 def test_every_kernel_of_the_benchmark_is_accepted(name: str, compiler: str, tmp_path: Path) -> None:
@@ -168,6 +169,7 @@ def test_copies_of_loops_in_loops_are_accepted(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("one_processor")
 @pytest.mark.parametrize("name", ["hello", "compute", "store", "ring"])
 def test_services_in_python_are_accepted(name: str) -> None:
     accept(load(Path(__file__).parents[2] / "examples" / f"{name}.py"))
