@@ -9,7 +9,7 @@ from ..context import Mode
 from ..definitions.record import Cause, Op
 from .bounds import Access, Group, Plan, Planner
 from .emit import Value
-from .flat import FlatMemory, Home, Writer
+from .flat import FlatMemory, Home
 from .frame import Frame
 from .pages import PagedMemory
 from .units import Block, Table
@@ -29,7 +29,7 @@ class Realisation(Protocol):
         """Begin a block."""
         ...
 
-    def pointer(self, address: Value, size: int, cause: Cause) -> Value:
+    def pointer(self, address: Value) -> Value:
         """The host address of the current instruction's access."""
         ...
 
@@ -50,7 +50,7 @@ class Realisation(Protocol):
         ...
 
 
-REALISATIONS: dict[Mode, Callable[[Writer], Realisation]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
+REALISATIONS: dict[Mode, Callable[[Accesses], Realisation]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
 
 
 class Accesses(Frame):
@@ -105,6 +105,10 @@ class Accesses(Frame):
                 within.setdefault(first.pc, []).append(pc)
         return within
 
+    def again_here(self, memory: Realisation) -> str | None:
+        """The label of a cold block that does the rest of this block with `memory`; None where that would be much."""
+        raise NotImplementedError
+
     def pointer_in_copy(self, access: Access, group: Group) -> Value:
         """The host address in such a copy."""
         raise NotImplementedError
@@ -131,7 +135,7 @@ class Accesses(Frame):
         """The host address of the current instruction's access."""
         if self.stride is not None:
             return self.pointer_in_copy(*self.planned())
-        return self.memory.pointer(address, size, cause)
+        return self.memory.pointer(address)
 
     def entry_of(self, table: Table, address: Value) -> Value:
         """Read the table of the jump that follows, having left where it is another one; keeps the entry's number."""

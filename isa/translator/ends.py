@@ -56,7 +56,7 @@ class Ends(Strides):
         """Go on at a block of this unit, with as much fuel taken as that expects."""
         back = self.fuel.back(self.block, pc)
         if back < 0:
-            self._take_fuel(pc, -back, self.fuel.spare(self.block))
+            self._take_again(pc, -back, self.fuel.spare(self.block))
         else:
             self._give_back(back, apart=pc in self.function.joints)
         self.body.line(f"br label %{self.label_of(pc)}")

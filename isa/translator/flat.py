@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..context import CONTEXT
 from ..definitions.record import Cause
 from .bounds import Access, Group
-from .emit import Body, Value
-from .frame import Layout
+from .emit import Value
 from .loops import STACK
-from .units import Block, Function, Located
 from .values import signed
 
 if TYPE_CHECKING:
-    from .accesses import Realisation
+    from .accesses import Accesses
 
 
 OF_STACK = 0, 0  # the key of the stack's group, which has no first access
@@ -28,41 +26,10 @@ class Home(NamedTuple):
     place: Value  # of the address that was asked for, if it is in there
 
 
-class Writer(Protocol):
-    """The writer of a unit, as a realisation of memory sees it."""
-
-    body: Body
-    layout: Layout
-    function: Function
-    here: Located
-    block: Block
-    stack: tuple[int, int] | None  # what lies there, from the stack pointer as the unit found it, is private memory
-
-    def planned(self) -> tuple[Access, Group]:
-        """The access of the current instruction and the group that it belongs to."""
-        ...
-
-    def again_here(self, memory: Realisation) -> str | None:
-        """The label of a cold block that does the rest of this block otherwise; None where that would be too much."""
-        ...
-
-    def exit_here(self) -> str:
-        """The label of a cold block that leaves before the current instruction, which the interpreter executes."""
-        ...
-
-    def space(self, name: str) -> Value:
-        """A 64-bit field of the space, which never changes."""
-        ...
-
-    def trap(self, cause: int, value: Value, when: Value | None) -> None:
-        """Leave if `when`."""
-        ...
-
-
 class FlatMemory:
     """Everything is at its own address: private memory, or the image's read-only bytes."""
 
-    def __init__(self, unit: Writer) -> None:
+    def __init__(self, unit: Accesses) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
         self.theirs: Value = ""
         # By group what an access is at: the distance of the region that its check found plus the guest's address; of
@@ -80,7 +47,7 @@ class FlatMemory:
     def begin(self) -> None:
         """Begin a block; what has been checked before it stays so."""
 
-    def pointer(self, address: Value, size: int, cause: Cause) -> Value:
+    def pointer(self, address: Value) -> Value:
         """The host address, checked with the group of this access."""
         access, group = self.unit.planned()
         if access.address.base is None:
@@ -114,16 +81,19 @@ class FlatMemory:
 
     def home(self, address: Value) -> Home:
         """Private memory."""
-        start, size = self.layout.image.private_start, self.layout.private_size
+        start, size = self._region(shared=False)
         return Home(str(start), str(size), self._place(address))
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load."""
-        return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
+        access, group = self.unit.planned()
+        if group.count == 1 and not group.private and access.address.base is not None:
+            return self._either(address, access, group, kind)
+        return self.body.value(f"load {kind}, ptr {self.pointer(address)}, align 1")
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
-        self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
+        self.body.line(f"store i{width} {value}, ptr {self.pointer(address)}, align 1")
 
     def _fixed(self, access: Access) -> Value:
         """A constant address: decided now."""
@@ -132,59 +102,64 @@ class FlatMemory:
         if self.layout.private(low, high):
             return body.value(f"getelementptr i8, ptr %ctx, i64 {low + self.layout.displacement}")
         if not access.writes and self.layout.read_only(low, high):
-            start = body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-            return body.value(f"getelementptr i8, ptr {start}, i64 {low - self.layout.image.ro_start}")
+            return body.value(f"getelementptr i8, ptr {self._shared()}, i64 {low}")
         self.unit.trap(int(Cause.LOAD), "0", None)
         return "%ctx"
 
     def _check(self, address: Value, access: Access, group: Group) -> None:
         """The check of a group, in private memory; loads may also all lie in the read-only bytes."""
-        body, go_on, exits = self.body, self.body.name("checked"), self.unit.exit_here()
-        private, low = self._fits(address, access, group), group.low - signed(access.address.distance)
-        key = group.block, group.first
-        if group.private:
-            body.branch(private, go_on, exits, likely=True)
-            body.label(go_on)
-            if body.masked:
-                self.deltas[key] = self._masked(address, low, group.span)
+        if not group.private:
+            self.deltas[group.block, group.first] = self._either(address, access, group, None)
             return
-        mine, theirs = "%own", "" if body.masked else self.theirs or self._shared()
-        first, second = (private, mine, False), (self._fits_shared(address, access, group), theirs, True)
-        if access.pc in self.layout.shared:
-            first, second = second, first
-        here, other, also = body.block, body.name("other"), body.name("also")
-        usual = self._masked(address, low, group.span, shared=first[2]) if body.masked else first[1]
-        body.branch(first[0], go_on, other, likely=True)
-        body.label(other)
-        body.branch(second[0], also, exits)
-        body.label(also)
-        rare = self._masked(address, low, group.span, shared=second[2]) if body.masked else second[1]
-        body.line(f"br label %{go_on}")
+        body, go_on, low = self.body, self.body.name("checked"), group.low - signed(access.address.distance)
+        body.branch(self._fits(address, access, group), go_on, self.unit.exit_here(), likely=True)
         body.label(go_on)
-        self.deltas[key] = body.value(f"phi ptr [ {usual}, %{here} ], [ {rare}, %{also} ]")
+        if body.masked:
+            self.deltas[group.block, group.first] = self._masked(address, low, group.span)
+
+    def _either(self, address: Value, access: Access, group: Group, kind: str | None) -> Value:
+        """The distance of the region that a group lies in; with `kind` what its only access loads from there.
+
+        The rarer load is volatile, as LLVM would otherwise make one of the two, from a pointer that it chooses.
+        """
+        body, low, found = self.body, group.low - signed(access.address.distance), dict[str, Value]()
+        usual, other, rare, go_on = (body.name(hint) for hint in ("usual", "other", "rare", "found"))
+        fits = self._fits(address, access, group), self._fits(address, access, group, shared=True)
+        shared = access.pc in self.layout.shared
+        body.branch(fits[shared], usual, other, likely=True)
+        body.label(other)
+        body.branch(fits[not shared], rare, self.unit.exit_here())
+        for label, where, load in ((usual, shared, "load"), (rare, not shared, "load volatile")):
+            body.label(label)
+            if body.masked:
+                place = self._masked(address, low, group.span, shared=where)
+            elif kind and not where:
+                place = self._place(address)
+            else:
+                place = (self.theirs or self._shared()) if where else "%own"
+                place = body.value(f"getelementptr i8, ptr {place}, i64 {address}") if kind else place
+            found[label] = body.value(f"{load} {kind}, ptr {place}, align 1") if kind else place
+            body.line(f"br label %{go_on}")
+        body.label(go_on)
+        return body.value(f"phi {kind or 'ptr'} [ {found[usual]}, %{usual} ], [ {found[rare]}, %{rare} ]")
+
+    def _region(self, *, shared: bool) -> tuple[int, int]:
+        """The first guest address of the read-only bytes or of private memory, and their number."""
+        image = self.layout.image
+        return (image.ro_start, len(image.read_only)) if shared else (image.private_start, self.layout.private_size)
 
     def _masked(self, address: Value, low: int, span: int, *, shared: bool = False) -> Value:
         """The host address of the first of `span` bytes from `address + low` on, null unless all lie in a region."""
-        image = self.layout.image
-        start, size = (
-            (image.ro_start, len(image.read_only)) if shared else (image.private_start, self.layout.private_size)
-        )
-        base, behind = "%ctx", CONTEXT.itemsize
+        (start, size), base, behind = self._region(shared=shared), "%ctx", CONTEXT.itemsize
         if shared:
             base, behind = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr"), 0
         offset = self.body.value(f"add i64 {address}, {low - start}")
         return self.body.kept(offset, max(size - span + 1, 0), base, behind)
 
-    def _fits(self, address: Value, access: Access, group: Group) -> Value:
-        """Whether a group lies in private memory."""
-        offset = group.low - signed(access.address.distance) - self.layout.image.private_start
-        return self._within(address, offset, self.layout.private_size - group.span)
-
-    def _fits_shared(self, address: Value, access: Access, group: Group) -> Value:
-        """Whether it lies in the read-only bytes."""
-        image = self.layout.image
-        offset = group.low - signed(access.address.distance) - image.ro_start
-        return self._within(address, offset, len(image.read_only) - group.span)
+    def _fits(self, address: Value, access: Access, group: Group, *, shared: bool = False) -> Value:
+        """Whether a group lies in a region."""
+        start, size = self._region(shared=shared)
+        return self._within(address, group.low - signed(access.address.distance) - start, size - group.span)
 
     def _within(self, address: Value, offset: int, room: int) -> Value:
         """Whether `address + offset` is at most `room`, unsigned."""

@@ -226,15 +226,28 @@ class Frame:
         body.branch(strange, other, go_on, likely=False)
         body.label(go_on)
 
-    def _take_fuel(self, pc: int, amount: int, back: int = 0) -> None:
-        """Take fuel for what follows at a block; where it is short the unit ends there, with `back` given back."""
+    def _take_fuel(self, pc: int, amount: int) -> None:
+        """Take fuel for what follows at a block; where it is short the unit ends there."""
         body, enough = self.body, self.body.name("fuelled")
         fuel = self._fuel()
         self._set_fuel(fuel)  # not taken yet: the way out needs no second value
-        short = self._exit(guest(pc), self.dirty[pc], FUEL_SHORT, back)
+        short = self._exit(guest(pc), self.dirty[pc], FUEL_SHORT)
         body.branch(body.value(f"icmp ult i64 {fuel}, {amount}"), short, enough, likely=False)
         body.label(enough)
         self._set_fuel(body.value(f"sub i64 {fuel}, {amount}"))
+
+    def _take_again(self, pc: int, amount: int, back: int) -> None:
+        """Take fuel for the next turn of a loop; where it is short the unit ends there, with `back` given back.
+
+        By one instruction that also compares; LLVM, when it sees what that is, needs up to four.
+        """
+        body, enough = self.body, self.body.name("fuelled")
+        asm = 'asm "subq $3, $0", "=r,={@ccb},0,e,~{flags}"'
+        both = body.value(f"call {{i64, i8}} {asm}(i64 {self._fuel()}, i64 {amount}) memory(none) nounwind")
+        self._set_fuel(body.value(f"extractvalue {{i64, i8}} {both}, 0"))
+        borrows = body.value(f"trunc nuw i8 {body.value(f'extractvalue {{i64, i8}} {both}, 1')} to i1")
+        body.branch(borrows, self._exit(guest(pc), self.dirty[pc], FUEL_SHORT, amount + back), enough, likely=False)
+        body.label(enough)
 
     def _give_back(self, amount: int, *, apart: bool = False) -> None:
         """Fuel taken for a longer path; `apart`: where few come, and LLVM shall not keep at hand what it was before."""

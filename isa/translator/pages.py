@@ -20,15 +20,21 @@ only within one block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from ..context import CONTEXT, ENTRY, HOME_SLACK, TLB
 from ..definitions.record import Cause
 from ..image import PAGE
 from ..interpreter.paged import ENTRY_BITS, NOWHERE, PAGE_BITS, find, in_page, right_offset
 from .bounds import Access, Group
 from .emit import Value, field_offset
-from .flat import Home, Writer
+from .flat import Home
 from .registers import TLB_TAG
 from .values import signed
+
+if TYPE_CHECKING:
+    from .accesses import Accesses
 
 INVARIANT = ", !invariant.load !15"
 TLB_FIELD = field_offset(CONTEXT, "tlb")
@@ -38,7 +44,7 @@ NONE = f"inttoptr (i64 {NOWHERE} to ptr)"
 class PagedMemory:
     """The guest's virtual MMU is on."""
 
-    def __init__(self, unit: Writer) -> None:
+    def __init__(self, unit: Accesses) -> None:
         self.unit, self.body, self.layout = unit, unit.body, unit.layout
         self.deltas: dict[int, Value] = {}
         self.homes: dict[int, Value] = {}
@@ -86,37 +92,31 @@ class PagedMemory:
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load."""
-        access, group = self.unit.planned()
-        if access.address.base is None or group.count > 1:
-            return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
-        body, loaded = self.body, self.body.name("loaded")
-        away = self._if_home(address, group)
-        usual, home = body.value(f"load {kind}, ptr {self._at_home(address, access, group)}, align 1"), body.block
-        body.line(f"br label %{loaded}")
-        body.label(away)
-        place = self._access(self._look_up(address, access, group), address, access, group)
-        other, away = body.value(f"load {kind}, ptr {place}, align 1"), body.block
-        body.line(f"br label %{loaded}")
-        body.label(loaded)
-        return body.value(f"phi {kind} [ {usual}, %{home} ], [ {other}, %{away} ]")
+        ways = self._done(address, lambda place: self.body.value(f"load {kind}, ptr {place}, align 1"))
+        return self.body.value(f"phi {kind} " + ", ".join(f"[ {value}, %{block} ]" for value, block in ways))
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
-        access, group = self.unit.planned()
-        if access.address.base is None or group.count > 1:
-            self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
-            return
-        body, stored = self.body, self.body.name("stored")
-        away = self._if_home(address, group)
-        body.line(f"store i{width} {value}, ptr {self._at_home(address, access, group)}, align 1")
-        body.line(f"br label %{stored}")
-        body.label(away)
-        place = self._access(self._look_up(address, access, group), address, access, group)
-        body.line(f"store i{width} {value}, ptr {place}, align 1")
-        body.line(f"br label %{stored}")
-        body.label(stored)
+        self._done(address, lambda place: self.body.line(f"store i{width} {value}, ptr {place}, align 1"))
 
-    def pointer(self, address: Value, size: int, cause: Cause) -> Value:
+    def _done(self, address: Value, do: Callable[[Value], Value | None]) -> list[tuple[Value | None, str]]:
+        """Do the current instruction's access, one alone at home and elsewhere; what that gave, in which block."""
+        access, group = self.unit.planned()
+        body, done = self.body, self.body.name("done")
+        if access.address.base is None or group.count > 1:
+            ways = [(do(self.pointer(address)), body.block)]
+        else:
+            away = self._if_home(address, group)
+            ways = [(do(self._at_home(address, access, group)), body.block)]
+            body.line(f"br label %{done}")
+            body.label(away)
+            place = self._access(self._look_up(address, access, group), address, access, group)
+            ways.append((do(place), body.block))
+        body.line(f"br label %{done}")
+        body.label(done)
+        return ways
+
+    def pointer(self, address: Value) -> Value:
         """The host address, by the addend of its group or by its own."""
         access, group = self.unit.planned()
         if access.address.base is None:

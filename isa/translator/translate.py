@@ -11,6 +11,7 @@ from functools import cached_property
 from ..context import SPACE, TLB, Mode
 from ..image import Image
 from .emit import module_text
+from .frame import Layout
 from .inline import HIGHEST, inlined
 from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
@@ -19,7 +20,7 @@ from .shared import likely_shared
 from .strides import SPARSE_METADATA
 from .tables import find_tables
 from .threads import threaded
-from .unit import Layout, Unit
+from .unit import Unit
 from .units import Block, Function, Program
 from .values import Known
 

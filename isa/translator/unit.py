@@ -15,7 +15,7 @@ from ..definitions.record import Op, Step
 from .accesses import Realisation
 from .emit import Emitter, Value, field_offset
 from .ends import Ends
-from .frame import INTERPRET, STACK_SHORT, Layout
+from .frame import STACK_SHORT
 from .liveness import FLOAT
 from .loops import STACK
 from .nans import NEAR, States, advance, due, moved, postpones
@@ -152,7 +152,7 @@ class Unit(Ends):
             self._end(block, None)
 
     def again_here(self, memory: Realisation) -> str | None:
-        """The label of a cold block that does the rest of this block once more; see `Writer`."""
+        """See `Accesses`."""
         again = sum(len(self.block.code) - rest.first for rest in self.rests) + self.remaining
         if self.registers.resident or again > AGAIN * len(self.block.code):
             return None
@@ -255,6 +255,3 @@ class UnitEmitter(Emitter):
         assert isinstance(self.machine, Unit)
         self.machine.store(address, step.args[1].width, value)
         return ""
-
-
-__all__ = ["INTERPRET", "STACK_SHORT", "Layout", "Unit"]

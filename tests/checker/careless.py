@@ -62,19 +62,21 @@ def mutants() -> list[Mutant]:
     from denali.isa.translator import bounds, frame, registers
 
     within = "icmp ult i64 {moved}, {room + 1}"
-    private = "self._within(address, offset, self.layout.private_size - group.span)"
-    shared = "len(image.read_only) - group.span"
+    room = "size - group.span"
     return [
         Mutant("no check at all", FlatMemory, "_within", "if room < 0:", 'return "true"\n    if room < 0:'),
         Mutant("one byte too much", FlatMemory, "_within", "{room + 1}", "{room + 2}"),
         Mutant("a signed comparison", FlatMemory, "_within", within, "icmp slt i64 {moved}, {room + 1}"),
         Mutant("a comparison of 32 bits", FlatMemory, "_within", within,
                "icmp ult i32 {self.body.value(f'trunc i64 {moved} to i32')}, {room + 1}"),
-        Mutant("the group's span forgotten", FlatMemory, "_fits", private, private.replace(" - group.span", "")),
+        Mutant("the group's span forgotten", FlatMemory, "_fits", room, "size"),
         Mutant("the group's lowest forgotten", FlatMemory, "_fits", "group.low - signed", "0 - signed"),
-        Mutant("memory begins a page early", FlatMemory, "_fits", "image.private_start", "image.private_start + 4096"),
-        Mutant("read-only bytes without their end", FlatMemory, "_fits_shared", shared, "(1 << 40)"),
-        Mutant("read-only bytes one too many", FlatMemory, "_fits_shared", shared, shared + " + 1"),
+        Mutant("memory begins a page early", FlatMemory, "_fits", "- start", "- start - 4096"),
+        Mutant("read-only bytes without their end", FlatMemory, "_fits", room, f"(1 << 40 if shared else {room})"),
+        Mutant("read-only bytes one too many", FlatMemory, "_fits", room, room + " + shared"),
+        Mutant("a first region that is not asked for", FlatMemory, "_either", "fits[shared], usual", "'true', usual"),
+        Mutant("a second region that is believed", FlatMemory, "_either", "fits[not shared], rare", "'true', rare"),
+        Mutant("a load from the region that it is not in", FlatMemory, "_either", "kind and not where", "kind"),
         Mutant("read-only bytes from elsewhere", FlatMemory, "_shared", "image.ro_start}", "image.ro_start - 8}"),
         Mutant("stores into read-only bytes", Planner, "_join", "group.private |= access.writes", "pass"),
         Mutant("the group ends with its first", Planner, "_join", "max(high, group.high)\n",
