@@ -16,7 +16,6 @@ from denali.isa.translator.translate import Translation
 BATCH = 8 << 10  # bytes of guest text that are translated together
 OPTIONS = (  # of LLVM's back end
     "-align-all-nofallthru-blocks=4",  # to 16 bytes where a jump leads: processors guess computed jumps better then
-    "-x86-experimental-pref-innermost-loop-alignment=6",  # to 64: short loops then fetch alike wherever their unit lies
     "-enable-ext-tsp-block-placement",  # blocks in an order that makes the most of falling through
     "-unroll-peel-max-count=0",  # no first turns apart: that is much code, and in it choices become branches
     "-x86-cmov-converter=false",  # RISC-V code branches where it can, so what became a choice stays one
