@@ -59,7 +59,8 @@ def test_a_trap_is_a_message_and_status_70(examples: Path) -> None:
 def test_masked_guests_do_what_others_do(examples: Path) -> None:
     null = run("run", examples / "hostile" / "null.py", "--masked")
     assert null.returncode == 70
-    assert null.stderr == run("run", examples / "hostile" / "null.py").stderr
+    said = null.stderr.removeprefix("compiling the interpreter\n")  # where no test before has needed a masked one
+    assert said == run("run", examples / "hostile" / "null.py").stderr
     report = json.loads(run("spawn", examples / "counter.py", "--count", "20", "--once", "--json", "--masked").stdout)
     assert report["answered"] == 20
 
