@@ -133,11 +133,11 @@ class FlatMemory:
             body.label(label)
             if body.masked:
                 place = self._masked(address, low, group.span, shared=where)
-            elif kind and not where:
-                place = self._place(address)
-            else:
-                place = (self.theirs or self._shared()) if where else "%own"
+            elif where:
+                place = self.theirs or self._shared()
                 place = body.value(f"getelementptr i8, ptr {place}, i64 {address}") if kind else place
+            else:
+                place = self._place(address) if kind else "%own"
             found[label] = body.value(f"{load} {kind}, ptr {place}, align 1") if kind else place
             body.line(f"br label %{go_on}")
         body.label(go_on)

@@ -76,7 +76,7 @@ def mutants() -> list[Mutant]:
         Mutant("read-only bytes one too many", FlatMemory, "_fits", room, room + " + shared"),
         Mutant("a first region that is not asked for", FlatMemory, "_either", "fits[shared], usual", "'true', usual"),
         Mutant("a second region that is believed", FlatMemory, "_either", "fits[not shared], rare", "'true', rare"),
-        Mutant("a load from the region that it is not in", FlatMemory, "_either", "kind and not where", "kind"),
+        Mutant("a load from the region that it is not in", FlatMemory, "_either", "elif where", "elif not where"),
         Mutant("read-only bytes from elsewhere", FlatMemory, "_shared", "image.ro_start}", "image.ro_start - 8}"),
         Mutant("stores into read-only bytes", Planner, "_join", "group.private |= access.writes", "pass"),
         Mutant("the group ends with its first", Planner, "_join", "max(high, group.high)\n",
