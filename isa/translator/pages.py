@@ -92,26 +92,25 @@ class PagedMemory:
 
     def load(self, address: Value, width: int, kind: str) -> Value:
         """A load."""
-        ways = self._done(address, lambda place: self.body.value(f"load {kind}, ptr {place}, align 1"))
-        return self.body.value(f"phi {kind} " + ", ".join(f"[ {value}, %{block} ]" for value, block in ways))
+        ways = self._each_way(address, lambda place: self.body.value(f"load {kind}, ptr {place}, align 1"))
+        values = ", ".join(f"[ {value}, %{block} ]" for value, block in ways)
+        return self.body.value(f"phi {kind} {values}") if len(ways) > 1 else str(ways[0][0])
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
-        self._done(address, lambda place: self.body.line(f"store i{width} {value}, ptr {place}, align 1"))
+        self._each_way(address, lambda place: self.body.line(f"store i{width} {value}, ptr {place}, align 1"))
 
-    def _done(self, address: Value, do: Callable[[Value], Value | None]) -> list[tuple[Value | None, str]]:
-        """Do the current instruction's access, one alone at home and elsewhere; what that gave, in which block."""
+    def _each_way(self, address: Value, do: Callable[[Value], Value | None]) -> list[tuple[Value | None, str]]:
+        """Do the current instruction's access; one alone twice, at home and not. What that gave, in which block."""
         access, group = self.unit.planned()
-        body, done = self.body, self.body.name("done")
         if access.address.base is None or group.count > 1:
-            ways = [(do(self.pointer(address)), body.block)]
-        else:
-            away = self._if_home(address, group)
-            ways = [(do(self._at_home(address, access, group)), body.block)]
-            body.line(f"br label %{done}")
-            body.label(away)
-            place = self._access(self._look_up(address, access, group), address, access, group)
-            ways.append((do(place), body.block))
+            return [(do(self.pointer(address)), self.body.block)]
+        body, done, away = self.body, self.body.name("done"), self._if_home(address, group)
+        ways = [(do(self._at_home(address, access, group)), body.block)]
+        body.line(f"br label %{done}")
+        body.label(away)
+        place = self._access(self._look_up(address, access, group), address, access, group)
+        ways.append((do(place), body.block))
         body.line(f"br label %{done}")
         body.label(done)
         return ways
