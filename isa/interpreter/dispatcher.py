@@ -7,9 +7,9 @@ each hold the same guest register on the way in and out:
     slot   in                        out
     0      x1 (ra)                   x1: the guest returned there, less its lowest bit; or, where the context says
                                      that the unit unwound, what next (`Unwound`): everything is in the context then
-    1      the context               the fuel left, when returned
+    1      the context               nothing
     2..9   x2 (sp), x10..x12 (a0..a2), x8, x9, x18, x19 (s0..s3); both ways
-    10     the fuel                  nothing
+    10     the fuel                  the fuel left, when returned
 
 Who calls through the table has stored the target in the context's pc, for the stub behind empty entries.
 """
@@ -132,7 +132,6 @@ def _run_unit(body: Body) -> None:
     body.label("returned")
     store_slots(body, slots)
     body.line(f"store i64 {body.value(f'and i64 {slots[0]}, -2')}, ptr {context_field(body, '%ctx', 'pc')}")
-    body.line(f"store i64 {slots[1]}, ptr {context_field(body, '%ctx', 'fuel')}")
     body.line("br label %again")
     body.label("unwound")
     body.line(f"store i64 0, ptr {flag}")

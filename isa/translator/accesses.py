@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import NamedTuple
 
 from ..context import Mode
-from ..definitions.record import Cause, Op
+from ..definitions.record import Cause, Op, Step
 from .bounds import Access, Group, Plan, Planner
-from .emit import Value
-from .flat import FlatMemory, Home
+from .emit import WIDENINGS, Body, Value
+from .flat import FlatMemory
 from .frame import Frame
 from .pages import PagedMemory
 from .units import Block, Table
@@ -18,39 +18,29 @@ from .values import Known, Tracker
 LARGEST = {Mode.FLAT: 1 << 16, Mode.PAGED: 1 << 10}  # bytes between the ends of a group
 
 
-class Realisation(Protocol):
-    """What makes host addresses of guest addresses."""
+class Load(NamedTuple):
+    """What an instruction loads: of which of LLVM's types, and how 64 bits are made of that."""
 
-    def prologue(self) -> None:
-        """Begin a unit."""
-        ...
+    kind: str
+    widening: str  # "sext", "zext" or "bitcast"; empty where it has 64 bits
 
-    def begin(self) -> None:
-        """Begin a block."""
-        ...
-
-    def pointer(self, address: Value) -> Value:
-        """The host address of the current instruction's access."""
-        ...
-
-    def private(self, address: Value, low: int, high: int) -> Value:
-        """Whether [address + low, address + high) can be used without another look, whatever the unit does."""
-        ...
-
-    def home(self, address: Value) -> Home:
-        """What one check covers of much memory, for a whole loop; with the host address of a guest address there."""
-        ...
-
-    def load(self, address: Value, width: int, kind: str) -> Value:
-        """What the current instruction loads, of LLVM's type `kind`."""
-        ...
-
-    def store(self, address: Value, width: int, value: Value) -> None:
-        """Store what the current instruction stores."""
-        ...
+    def read(self, body: Body, place: Value, *, rarely: bool = False) -> Value:
+        """Read it from a host address; what is read `rarely` LLVM shall not make one of with what is read elsewhere."""
+        value = body.value(f"load{' volatile' if rarely else ''} {self.kind}, ptr {place}, align 1")
+        wide = body.value(f"{self.widening} {self.kind} {value} to i64") if self.widening else value
+        if not rarely or self.widening not in ("sext", "zext"):
+            return wide
+        known = (1 << int(self.kind[1:])) - 1 if self.widening == "zext" else -1
+        return body.value(f"and i64 {body.opaque(wide)}, {known}")
 
 
-REALISATIONS: dict[Mode, Callable[[Accesses], Realisation]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
+def widens(step: Step) -> bool:
+    """Whether all that a step does is to make wide what has been loaded."""
+    return step.op in (Op.SEXT, Op.ZEXT) and step.args[0].op is Op.LOAD
+
+
+Memory = FlatMemory | PagedMemory  # what makes host addresses of guest addresses
+MEMORIES: dict[Mode, Callable[[Accesses], Memory]] = {Mode.FLAT: FlatMemory, Mode.PAGED: PagedMemory}
 
 
 class Accesses(Frame):
@@ -59,7 +49,7 @@ class Accesses(Frame):
     plans: Plan  # of the block being written
     planned_blocks: dict[int, Plan]  # of all
     order: list[Block]  # in which blocks are written: those whose checks others rely on come first
-    memory: Realisation
+    memory: Memory
     table: Table | None  # of the jump at the end of the block being written
     entry_number: Value
     copied: Collection[int] = ()  # blocks that have a copy: its stride is seen in registers as the block finds them
@@ -68,7 +58,7 @@ class Accesses(Frame):
     def _begin_accesses(self) -> None:
         """Begin the unit."""
         self._plan_blocks()
-        self.memory = REALISATIONS[self.layout.mode](self)
+        self.memory = MEMORIES[self.layout.mode](self)
         self.memory.prologue()
 
     def _plan_blocks(self) -> None:
@@ -105,7 +95,7 @@ class Accesses(Frame):
                 within.setdefault(first.pc, []).append(pc)
         return within
 
-    def again_here(self, memory: Realisation) -> str | None:
+    def again_here(self, memory: Memory) -> str | None:
         """The label of a cold block that does the rest of this block with `memory`; None where that would be much."""
         raise NotImplementedError
 
@@ -138,8 +128,8 @@ class Accesses(Frame):
         return self.memory.pointer(address)
 
     def entry_of(self, table: Table, address: Value) -> Value:
-        """Read the table of the jump that follows, having left where it is another one; keeps the entry's number."""
-        body, image = self.body, self.layout.image
+        """Where the jump that follows has its entry, having left where that is in no such table; keeps its number."""
+        body = self.body
         offset, within = body.value(f"sub i64 {address}, {table.start}"), body.name("entry")
         conditions = [f"icmp ult i64 {offset}, {len(table.targets) * table.size}"]
         conditions.append(f"icmp eq i64 {body.value(f'and i64 {offset}, {table.size - 1}')}, 0")
@@ -152,17 +142,20 @@ class Accesses(Frame):
         body.branch(fine, within, self.exit_here(), likely=True)
         body.label(within)
         self.entry_number = body.value(f"lshr exact i64 {offset}, {table.size.bit_length() - 1}")
-        first = body.value(f"add i64 {self.space('read_only')}, {table.start - image.ro_start}")
-        place = body.value(f"inttoptr i64 {body.value(f'add i64 {first}, {offset}')} to ptr")
-        return body.value(f"load i{8 * table.size}, ptr {place}, align 1")
+        return body.value(f"getelementptr i8, ptr {self.read_only()}, i64 {address}")
 
-    def load(self, address: Value, width: int) -> Value:
-        """What the current instruction loads; a double where a floating-point register wants it."""
+    def load(self, address: Value, step: Step) -> Value:
+        """What the current instruction loads, made wide if that is all it does with it."""
+        steps, kind = self.here.instruction.steps, f"i{step.width}"
+        widening = next((WIDENINGS[user.op] for user in steps if widens(user)), "")
+        if step.width == 64 and self.here.instruction.step(Op.SET_F) is not None:
+            kind, widening = "double", "bitcast"  # to live in a host register of that kind
+        load = Load(kind, widening)
         if self.table is not None and self.table.place == self.here.pc:
-            return self.entry_of(self.table, address)
-        floating = width == 64 and self.here.instruction.step(Op.SET_F) is not None
-        value = self._load(address, width, "double" if floating else f"i{width}")
-        return self.body.value(f"bitcast double {value} to i64") if floating else value
+            return load.read(self.body, self.entry_of(self.table, address))
+        if self.stride is None:
+            return self.memory.load(address, load)
+        return load.read(self.body, self.pointer_in_copy(*self.planned()))
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """Store what the current instruction stores."""
@@ -170,11 +163,6 @@ class Accesses(Frame):
             self.memory.store(address, width, value)
         else:
             self.body.line(f"store i{width} {value}, ptr {self.pointer(address, width // 8, Cause.STORE)}, align 1")
-
-    def _load(self, address: Value, width: int, kind: str) -> Value:
-        if self.stride is None:
-            return self.memory.load(address, width, kind)
-        return self.body.value(f"load {kind}, ptr {self.pointer(address, width // 8, Cause.LOAD)}, align 1")
 
 
 def _left_by(table: Table | None, target: int) -> dict[int, Known]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -32,6 +32,14 @@ MINIMUMS = {"smin": "slt", "smax": "sgt", "umin": "ult", "umax": "ugt"}
 NO_RESERVATION = "-1"
 
 
+class Scaled(NamedTuple):
+    """A sum with an index that is multiplied by 2, 4 or 8, as the host's addresses can have it."""
+
+    index: Value
+    kind: str  # of LLVM's types one of that size
+    rest: tuple[Value, ...] = ()
+
+
 @dataclass(slots=True)
 class Body:
     """The text of one LLVM function while it is written: lines, fresh names, the block being filled."""
@@ -42,6 +50,7 @@ class Body:
     block: str = "entry"
     postpones_nans: bool = False  # results of arithmetic on doubles: the machine makes NaNs canonical later
     plain_floats: bool = False  # arithmetic may be vectorised: `%seen` keeps all of it alive for its flags
+    scaled: dict[Value, Scaled] = field(default_factory=dict[Value, Scaled])  # which values are such sums
     masked: bool = False  # no access out of bounds is made even where the processor guesses that its check passes
 
     def name(self, hint: str = "t") -> str:
@@ -221,10 +230,17 @@ class Emitter:
         op, body = step.op, self.body
         arguments = [self.values[argument] for argument in step.args]
         if op in ARITHMETIC:
-            return body.value(f"{ARITHMETIC[op]} i{step.width} {arguments[0]}, {arguments[1]}")
+            result = body.value(f"{ARITHMETIC[op]} i{step.width} {arguments[0]}, {arguments[1]}")
+            for one, other in (arguments, arguments[::-1]) if op is Op.ADD and step.width == 64 else ():
+                if (scaled := body.scaled.get(one)) is not None:
+                    body.scaled[result] = scaled._replace(rest=(*scaled.rest, other))
+            return result
         if op in SHIFTS:
             amount = body.value(f"and i{step.width} {arguments[1]}, {step.width - 1}")
-            return body.value(f"{SHIFTS[op]} i{step.width} {arguments[0]}, {amount}")
+            result = body.value(f"{SHIFTS[op]} i{step.width} {arguments[0]}, {amount}")
+            if op is Op.SHL and step.width == 64 and arguments[1] in ("1", "2", "3"):
+                body.scaled[result] = Scaled(arguments[0], f"[{1 << int(arguments[1])} x i8]")
+            return result
         if op in COMPARISONS:
             name, (a, b) = COMPARISONS[op], arguments
             if name == "ult" and a == "0":  # zero or not, as branches say it: LLVM then sees it known behind one

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from .emit import Value
 from .frame import BARRIER, INTERPRET
-from .inline import guest
 from .loops import STACK
 from .registers import CARRIED, CONTEXT_TAG, RESULT, SLOT_SET
 from .strides import Strides
-from .units import Block, Table
+from .units import Block, Table, guest
 
 
 class Ends(Strides):

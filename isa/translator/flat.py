@@ -12,7 +12,7 @@ from .loops import STACK
 from .values import signed
 
 if TYPE_CHECKING:
-    from .accesses import Accesses
+    from .accesses import Accesses, Load
 
 
 OF_STACK = 0, 0  # the key of the stack's group, which has no first access
@@ -41,7 +41,7 @@ class FlatMemory:
         place = self.body.value(f"getelementptr i8, ptr %ctx, i64 {self.layout.displacement}")
         self.body.line(f'%own = call ptr asm "", "=r,0"(ptr {place})')
         if self.unit.function.joints:  # the same for the read-only bytes, where all cases look for operations
-            self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self._shared()})')
+            self.body.line(f'%theirs = call ptr asm "", "=r,0"(ptr {self.unit.read_only()})')
             self.theirs = "%theirs"
 
     def begin(self) -> None:
@@ -63,14 +63,17 @@ class FlatMemory:
         distance = signed(access.address.distance) - low if self.body.masked else address
         return self.body.value(f"getelementptr i8, ptr {delta}, i64 {distance}")
 
-    def _shared(self) -> Value:
-        """The distance of the read-only bytes."""
-        start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-        return self.body.value(f"getelementptr i8, ptr {start}, i64 {-self.layout.image.ro_start}")
-
     def _place(self, address: Value) -> Value:
-        distance = self.body.value(f"add i64 {address}, {self.layout.displacement}")
-        return self.body.value(f"getelementptr i8, ptr %ctx, i64 {distance}")
+        """The host address in private memory."""
+        return self._at("%ctx", address, self.layout.displacement)
+
+    def _at(self, base: Value, address: Value, distance: int = 0) -> Value:
+        """A host address, with an index that the guest multiplied left to the host's instruction."""
+        body, scaled, moved = self.body, self.body.scaled.get(address), str(distance)
+        for value in [address] if scaled is None else scaled.rest:
+            moved = body.value(f"add i64 {value}, {moved}")
+        place = body.value(f"getelementptr i8, ptr {base}, i64 {moved}")
+        return place if scaled is None else body.value(f"getelementptr {scaled.kind}, ptr {place}, i64 {scaled.index}")
 
     def private(self, address: Value, low: int, high: int) -> Value:
         """Whether [address + low, address + high) lies in private memory; then it is the stack's group."""
@@ -84,12 +87,12 @@ class FlatMemory:
         start, size = self._region(shared=False)
         return Home(str(start), str(size), self._place(address))
 
-    def load(self, address: Value, width: int, kind: str) -> Value:
+    def load(self, address: Value, load: Load) -> Value:
         """A load."""
         access, group = self.unit.planned()
         if group.count == 1 and not group.private and access.address.base is not None:
-            return self._either(address, access, group, kind)
-        return self.body.value(f"load {kind}, ptr {self.pointer(address)}, align 1")
+            return self._either(address, access, group, load)
+        return load.read(self.body, self.pointer(address))
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
@@ -102,7 +105,7 @@ class FlatMemory:
         if self.layout.private(low, high):
             return body.value(f"getelementptr i8, ptr %ctx, i64 {low + self.layout.displacement}")
         if not access.writes and self.layout.read_only(low, high):
-            return body.value(f"getelementptr i8, ptr {self._shared()}, i64 {low}")
+            return body.value(f"getelementptr i8, ptr {self.unit.read_only()}, i64 {low}")
         self.unit.trap(int(Cause.LOAD), "0", None)
         return "%ctx"
 
@@ -117,11 +120,8 @@ class FlatMemory:
         if body.masked:
             self.deltas[group.block, group.first] = self._masked(address, low, group.span)
 
-    def _either(self, address: Value, access: Access, group: Group, kind: str | None) -> Value:
-        """The distance of the region that a group lies in; with `kind` what its only access loads from there.
-
-        The rarer load is volatile, as LLVM would otherwise make one of the two, from a pointer that it chooses.
-        """
+    def _either(self, address: Value, access: Access, group: Group, load: Load | None) -> Value:
+        """The distance of the region that a group lies in; with `load` what its only access loads from there."""
         body, low, found = self.body, group.low - signed(access.address.distance), dict[str, Value]()
         usual, other, rare, go_on = (body.name(hint) for hint in ("usual", "other", "rare", "found"))
         fits = self._fits(address, access, group), self._fits(address, access, group, shared=True)
@@ -129,19 +129,18 @@ class FlatMemory:
         body.branch(fits[shared], usual, other, likely=True)
         body.label(other)
         body.branch(fits[not shared], rare, self.unit.exit_here())
-        for label, where, load in ((usual, shared, "load"), (rare, not shared, "load volatile")):
+        for label, where in ((usual, shared), (rare, not shared)):
             body.label(label)
             if body.masked:
                 place = self._masked(address, low, group.span, shared=where)
-            elif where:
-                place = self.theirs or self._shared()
-                place = body.value(f"getelementptr i8, ptr {place}, i64 {address}") if kind else place
             else:
-                place = self._place(address) if kind else "%own"
-            found[label] = body.value(f"{load} {kind}, ptr {place}, align 1") if kind else place
+                place = (self.theirs or self.unit.read_only()) if where else "%own"
+                if load:
+                    place = self._at(place, address) if where else self._place(address)
+            found[label] = load.read(body, place, rarely=label == rare) if load else place
             body.line(f"br label %{go_on}")
         body.label(go_on)
-        return body.value(f"phi {kind or 'ptr'} [ {found[usual]}, %{usual} ], [ {found[rare]}, %{rare} ]")
+        return body.value(f"phi {'i64' if load else 'ptr'} [ {found[usual]}, %{usual} ], [ {found[rare]}, %{rare} ]")
 
     def _region(self, *, shared: bool) -> tuple[int, int]:
         """The first guest address of the read-only bytes or of private memory, and their number."""
@@ -152,7 +151,7 @@ class FlatMemory:
         """The host address of the first of `span` bytes from `address + low` on, null unless all lie in a region."""
         (start, size), base, behind = self._region(shared=shared), "%ctx", CONTEXT.itemsize
         if shared:
-            base, behind = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr"), 0
+            base, behind = self.unit.read_only(), start
         offset = self.body.value(f"add i64 {address}, {low - start}")
         return self.body.kept(offset, max(size - span + 1, 0), base, behind)
 

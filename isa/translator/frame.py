@@ -15,13 +15,12 @@ from ..image import Image
 from .emit import Body, Value, field_offset, space_field
 from .emit_float import as_float, is_nan, mended
 from .fuel import fuel_of
-from .inline import guest
 from .liveness import FLOAT, Calls, Effects, effects_of
 from .loops import STACK, known_before
 from .nans import Forced, Nan, States, states_at_entry
 from .registers import CONTEXT_TAG, GUEST_TAG, RESULT, SLOT_SET, Registers, offset_of
 from .stack import reach
-from .units import Block, Function, Located
+from .units import Block, Function, Located, guest
 from .values import MASK, Known
 
 LARGE = 1000  # instructions of a unit from which on its registers are resident
@@ -162,6 +161,11 @@ class Frame:
         space = self.body.value(f"load ptr, ptr {self._context('space')}, {kind}")
         return self.body.value(f"load i64, ptr {space_field(self.body, space, name)}, !invariant.load !15")
 
+    def read_only(self) -> Value:
+        """A ptr that guest addresses of the image's read-only bytes are added to."""
+        start = self.body.value(f"inttoptr i64 {self.space('read_only')} to ptr")
+        return self.body.value(f"getelementptr i8, ptr {start}, i64 {-self.layout.image.ro_start}")
+
     def _dirty_at_entry(self) -> dict[int, frozenset[int]]:
         """For every block the registers, slots aside, that may differ from CONTEXT when it begins."""
 
@@ -235,6 +239,8 @@ class Frame:
         body.branch(body.value(f"icmp ult i64 {fuel}, {amount}"), short, enough, likely=False)
         body.label(enough)
         self._set_fuel(body.value(f"sub i64 {fuel}, {amount}"))
+        body.line(f"br label %paid_{pc:x}")
+        body.label(f"paid_{pc:x}")
 
     def _take_again(self, pc: int, amount: int, back: int) -> None:
         """Take fuel for the next turn of a loop; where it is short the unit ends there, with `back` given back.

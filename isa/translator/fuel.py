@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .units import Block, Function
+from .units import Block, Function, guest
 
 Edge = tuple[int, int]  # from the block at a pc to that at another
 
@@ -52,11 +52,13 @@ MOST = 100  # instructions that are paid for before a call which they follow, or
 class Fuel:
     """The checkpoints of a unit, and for every block the most instructions from its beginning to the next of them.
 
-    Blocks in `checkpoints` take their fuel however they are come to, loop headers on the ways back to them.
+    Blocks in `checkpoints` take their fuel where they begin, but the ways back to them in `turns` pay what is missing
+    and go past that. Other loop headers have no more than such ways.
     """
 
     checkpoints: frozenset[int]
     needed: dict[int, int]
+    turns: frozenset[Edge]
 
     def spare(self, block: Block) -> int:
         """What has been taken for the paths behind a block."""
@@ -68,6 +70,8 @@ class Fuel:
 
     def back(self, block: Block, after: int) -> int:
         """What is given back on the way from a block to the one at `after`, or out of the unit; negative: taken."""
+        if (block.pc, after) in self.turns:
+            return self.spare(block) - self.needed[after]
         return self.spare(block) - (self.paid(after) if after in self.needed else 0)
 
 
@@ -80,7 +84,9 @@ def fuel_of(function: Function, entry: int, observed: Callable[[Block], bool]) -
     places = (places | function.joints) & function.blocks.keys()
     dear = {block.after for block in calls} | {header for _, header in turns}
     needed = _longest(function, places, turns, dear)
-    return Fuel(frozenset(places), needed)
+    short = {pc for pc, header in turns if pc == header}  # these may have a copy, before which nothing is paid
+    pay = {(pc, to) for pc, to in turns if to in places - function.joints and (pc == to or to not in short)}
+    return Fuel(frozenset(places), needed, frozenset(edge for edge in pay if edge[1] == guest(edge[1])))
 
 
 def _longest(function: Function, places: set[int], turns: set[Edge], dear: set[int]) -> dict[int, int]:

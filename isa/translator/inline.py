@@ -11,18 +11,11 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 
 from .loops import nested
-from .units import Block, Function
+from .units import COPY, Block, Function
 
-COPY = 48  # bits of a key below the number of the copy
-HIGHEST = 1 << COPY
 LEAF = 24  # instructions of a function that calls nobody
 RECURSIVE = 800  # instructions of a unit that holds a recursive function several times
 LARGEST = 600  # instructions of a unit with all its copies
-
-
-def guest(key: int) -> int:
-    """The guest address of a key."""
-    return key & (HIGHEST - 1)
 
 
 def inlined(function: Function, functions: Mapping[int, Function]) -> Function:

@@ -34,7 +34,7 @@ from .registers import TLB_TAG
 from .values import signed
 
 if TYPE_CHECKING:
-    from .accesses import Accesses
+    from .accesses import Accesses, Load
 
 INVARIANT = ", !invariant.load !15"
 TLB_FIELD = field_offset(CONTEXT, "tlb")
@@ -90,11 +90,11 @@ class PagedMemory:
         """What CONTEXT says of the guest's bindings."""
         return self.body.value(f"load i64, ptr {self._at('%ctx', str(field_offset(CONTEXT, name)))}{TLB_TAG}")
 
-    def load(self, address: Value, width: int, kind: str) -> Value:
+    def load(self, address: Value, load: Load) -> Value:
         """A load."""
-        ways = self._each_way(address, lambda place: self.body.value(f"load {kind}, ptr {place}, align 1"))
+        ways = self._each_way(address, lambda place: load.read(self.body, place))
         values = ", ".join(f"[ {value}, %{block} ]" for value, block in ways)
-        return self.body.value(f"phi {kind} {values}") if len(ways) > 1 else str(ways[0][0])
+        return self.body.value(f"phi i64 {values}") if len(ways) > 1 else str(ways[0][0])
 
     def store(self, address: Value, width: int, value: Value) -> None:
         """A store."""
@@ -177,8 +177,7 @@ class PagedMemory:
         """A constant address: of the image's read-only bytes it is known where they are."""
         low = access.address.distance
         if not access.writes and self.layout.read_only(low, low + access.size):
-            start = self.body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-            return self._at(start, str(low - self.layout.image.ro_start))
+            return self._at(self.unit.read_only(), str(low))
         ends = {"low": signed(low), "high": signed(low) + access.size}
         alone = Group(access.pc, self.unit.block.pc, **ends, private=access.writes, count=1, writes=access.writes)
         return self._access(self._look_up(str(low), access, alone, home=True), str(low), access, alone)
@@ -277,9 +276,7 @@ class PagedMemory:
         room = len(image.read_only) - group.span
         if room < 0:
             return
-        start = body.value(f"inttoptr i64 {self.unit.space('read_only')} to ptr")
-        theirs = body.value(f"getelementptr i8, ptr {start}, i64 {-image.ro_start}")
-        offset = self._moved(low, -image.ro_start)
+        theirs, offset = self.unit.read_only(), self._moved(low, -image.ro_start)
         if body.masked:
-            theirs = body.kept(offset, room + 1, start)
+            theirs = body.kept(offset, room + 1, theirs, image.ro_start)
         self._try(theirs, body.value(f"icmp ult i64 {offset}, {room + 1}"), done, ways, likely=False)

@@ -12,7 +12,8 @@ from .emit import Body, Value, field_offset
 from .liveness import FLOAT
 
 SLOTS = (1, 2, 10, 11, 12, 8, 9, 18, 19)  # of the arguments; CONTEXT stands behind the first, the fuel at the end
-CARRIED = SLOTS[1:]  # of the result, behind the target pc and the fuel
+CARRIED = SLOTS[1:]  # of the result, where the arguments have them; the target pc is before them, the fuel at the end
+FUEL = len(SLOTS) + 1  # its place
 RESULT = "{ " + ", ".join(["i64"] * 11) + " }"
 SLOT_SET = frozenset(SLOTS)
 CONTEXT_TAG = ", !tbaa !12"
@@ -135,11 +136,11 @@ class Registers:
             value = self.body.value(f"extractvalue {RESULT} {result}, {place + 2}")
             self.put(register, value)
         self.put(1, ra)
-        return self.body.value(f"extractvalue {RESULT} {result}, 1")
+        return self.body.value(f"extractvalue {RESULT} {result}, {FUEL}")
 
     def result(self, target: Value, fuel: Value) -> Value:
         """The result of this unit as it returns to `target`."""
-        aggregate = "poison"
-        for place, value in enumerate([target, fuel, *(self.read(register) for register in CARRIED)]):
+        aggregate, carried = "poison", {place: self.read(register) for place, register in enumerate(CARRIED, 2)}
+        for place, value in {0: target, **carried, FUEL: fuel}.items():
             aggregate = self.body.value(f"insertvalue {RESULT} {aggregate}, i64 {value}, {place}")
         return aggregate

@@ -164,7 +164,9 @@ class Strides(Accesses):
         self.copied = self.strides.keys()
 
     def label_of(self, pc: int) -> str:
-        """Where blocks go on at a pc of this unit."""
+        """Where the block goes on at a pc of this unit."""
+        if (self.block.pc, pc) in self.fuel.turns:
+            return f"paid_{pc:x}"
         return f"stride_{pc:x}" if pc in self.strides and pc != self.block.pc else f"pc_{pc:x}"
 
     def _begin_copy(self, block: Block, stride: Stride) -> None:

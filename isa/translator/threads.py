@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .inline import COPY, HIGHEST, keyed
+from .inline import keyed
 from .loops import predecessors
-from .units import Function
+from .units import COPY, HIGHEST, Function
 
 SHORT = 8  # instructions of a block that is on the way to a jump and nothing more
 LONGEST = 32  # instructions in all such blocks

@@ -12,7 +12,7 @@ from ..context import SPACE, TLB, Mode
 from ..image import Image
 from .emit import module_text
 from .frame import Layout
-from .inline import HIGHEST, inlined
+from .inline import inlined
 from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
@@ -21,7 +21,7 @@ from .strides import SPARSE_METADATA
 from .tables import find_tables
 from .threads import threaded
 from .unit import Unit
-from .units import Block, Function, Program
+from .units import HIGHEST, Block, Function, Program
 from .values import Known
 
 TRIPLE = 'target triple = "x86_64-unknown-linux-gnu"'
@@ -107,12 +107,3 @@ class Translation:
         else:
             function = self.program.function(entry, set(self.program.entries))
         return function if max(function.blocks) >= HIGHEST else threaded(inlined(function, self.functions)), known
-
-
-def translate(image: Image, private_size: int, entries: Iterable[int] | None = None) -> tuple[str, list[int]]:
-    """The text of a module with units for `entries` (by default every function found), and the entries it has."""
-    translation = Translation(image, private_size)
-    return translation.module(translation.entries() if entries is None else entries)
-
-
-__all__ = ["Translation", "translate"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..context import CONTEXT, Status
 from ..definitions.record import Op, Step
-from .accesses import Realisation
+from .accesses import Memory, widens
 from .emit import Emitter, Value, field_offset
 from .ends import Ends
 from .frame import STACK_SHORT
@@ -35,7 +35,7 @@ class Rest(NamedTuple):
     values: dict[int, Value]
     written: set[int]
     nans: States
-    memory: Realisation
+    memory: Memory
 
 
 class Unit(Ends):
@@ -135,8 +135,8 @@ class Unit(Ends):
             self.stride, self.body.plain_floats = None, False
         self._start(block)
         self.body.label(f"pc_{block.pc:x}")
-        if block.pc in self.fuel.checkpoints and (needed := self.fuel.needed[block.pc]):
-            self._take_fuel(block.pc, needed)
+        if block.pc in self.fuel.checkpoints:
+            self._take_fuel(block.pc, self.fuel.needed[block.pc])
         self.rests = []
         self._write_rest(block, 0)
         for rest in self.rests:
@@ -151,7 +151,7 @@ class Unit(Ends):
         if not block.code or block.code[-1].instruction.step(Op.JUMP) is None:
             self._end(block, None)
 
-    def again_here(self, memory: Realisation) -> str | None:
+    def again_here(self, memory: Memory) -> str | None:
         """See `Accesses`."""
         again = sum(len(self.block.code) - rest.first for rest in self.rests) + self.remaining
         if self.registers.resident or again > AGAIN * len(self.block.code):
@@ -247,9 +247,12 @@ class Unit(Ends):
 class UnitEmitter(Emitter):
     """The emitter of one block, which leaves loads and stores to the unit."""
 
+    def _step(self, step: Step) -> Value:
+        return self.values[step.args[0]] if widens(step) else super()._step(step)
+
     def _load(self, step: Step, address: Value) -> Value:
         assert isinstance(self.machine, Unit)
-        return self.machine.load(address, step.width)
+        return self.machine.load(address, step)
 
     def _store(self, step: Step, address: Value, value: Value) -> Value:
         assert isinstance(self.machine, Unit)

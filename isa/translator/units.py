@@ -25,7 +25,14 @@ SWITCH_ROUNDS = 4
 FUNCTION_LIMIT = 20_000  # instructions: the time LLVM needs grows faster than a function
 IMAGE_LIMIT = 500_000
 RETURN_REGISTER = 1
+COPY = 48  # bits of a block's key below the number of the copy that it stands in, see inline.py
+HIGHEST = 1 << COPY
 Fact = TypeVar("Fact")
+
+
+def guest(key: int) -> int:
+    """The guest address of a key."""
+    return key & (HIGHEST - 1)
 
 
 class Located(NamedTuple):

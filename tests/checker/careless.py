@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from denali.isa.translator.accesses import Accesses
 from denali.isa.translator.bounds import Planner
+from denali.isa.translator.emit import Emitter
 from denali.isa.translator.ends import Ends
 from denali.isa.translator.flat import FlatMemory
-from denali.isa.translator.frame import Layout
+from denali.isa.translator.frame import Frame, Layout
 from denali.isa.translator.pages import PagedMemory
 from denali.isa.translator.registers import Registers
 from denali.isa.translator.strides import Strides
@@ -76,8 +77,11 @@ def mutants() -> list[Mutant]:
         Mutant("read-only bytes one too many", FlatMemory, "_fits", room, room + " + shared"),
         Mutant("a first region that is not asked for", FlatMemory, "_either", "fits[shared], usual", "'true', usual"),
         Mutant("a second region that is believed", FlatMemory, "_either", "fits[not shared], rare", "'true', rare"),
-        Mutant("a load from the region that it is not in", FlatMemory, "_either", "elif where", "elif not where"),
-        Mutant("read-only bytes from elsewhere", FlatMemory, "_shared", "image.ro_start}", "image.ro_start - 8}"),
+        Mutant("a load from the region that it is not in", FlatMemory, "_either", "address) if where",
+               "address) if not where"),
+        Mutant("read-only bytes from elsewhere", Frame, "read_only", "image.ro_start}", "image.ro_start - 8}"),
+        Mutant("an index multiplied once more", Emitter, "_step", "1 << int(arguments", "2 << int(arguments"),
+        Mutant("an index without what is added", Emitter, "_step", "(*scaled.rest, other)", "scaled.rest"),
         Mutant("stores into read-only bytes", Planner, "_join", "group.private |= access.writes", "pass"),
         Mutant("the group ends with its first", Planner, "_join", "max(high, group.high)\n",
                "max(group.high, group.low + 1)\n"),

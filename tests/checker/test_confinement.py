@@ -47,6 +47,9 @@ again:  ld a0, 0(s0)
         sub t1, s0, t0
         sd a1, 0(t1)
         lw t2, 0(a0)
+        slli t3, t2, 2
+        add t3, t3, a4
+        lw t3, 0(t3)
         add a4, a4, t2
         lhu a5, 4(a4)
         add a5, a5, a4

@@ -68,9 +68,9 @@ def twins(engine: Engine) -> Twins:
 
 def test_a_unit_gets_its_registers_in_slots_and_gives_them_back(twins: Twins) -> None:
     pc = twins.space.image.entry
-    added = {slot: f"%a{slot}" for slot in range(2, 11)}
-    body = "\n".join(f"  %a{slot} = add i64 %s{slot}, 100" for slot in range(2, 11))
-    install(twins, unit(f"{body}\n" + result("%s0", {1: "7", **added})), pc)
+    added = {slot: f"%a{slot}" for slot in range(2, 10)}
+    body = "\n".join(f"  %a{slot} = add i64 %s{slot}, 100" for slot in range(2, 10))
+    install(twins, unit(f"{body}\n" + result("%s0", {10: "7", **added})), pc)
     x = list(range(32))
     x[1] = pc + 32
     twins.set_registers(x, [0] * 32)

@@ -161,8 +161,8 @@ FORGOTTEN = [
             "read-only bytes",
             PagedMemory,
             "_try_read_only",
-            "body.kept(offset, room + 1, start)",
-            "body.kept(offset, room + 9, start)",
+            "body.kept(offset, room + 1, theirs",
+            "body.kept(offset, room + 9, theirs",
         ),
     ),
 ]

@@ -13,9 +13,9 @@ from denali.isa.definitions.record import ALL_ONES
 from denali.isa.runtime.engine import Engine
 from denali.isa.tools.assembler import assemble
 from denali.isa.translator.fuel import fuel_of
-from denali.isa.translator.inline import guest
 from denali.isa.translator.threads import threaded
 from denali.isa.translator.translate import Translation
+from denali.isa.translator.units import guest
 
 ABSOLUTE = """
         .data
