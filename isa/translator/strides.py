@@ -29,8 +29,12 @@ TYPED = 8  # bytes; shorter steps are as quick either way, and the checker follo
 LONGEST = 100  # instructions
 REFUSED = frozenset({Op.VIRTUAL, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.SET_STATUS, Op.FENCE_I, Op.COUNTER})
 COMPARISONS = {Op.NE: "ne", Op.ULT: "ult", Op.SLT: "slt"}
-SPARSE = ", !llvm.loop !16"
-SPARSE_METADATA = '!16 = distinct !{!16, !17}\n!17 = !{!"llvm.loop.vectorize.enable", i1 false}\n'
+DENSE, SPARSE = ", !llvm.loop !19", ", !llvm.loop !16"
+LOOPS = """!16 = distinct !{!16, !17, !18}
+!17 = !{!"llvm.loop.vectorize.enable", i1 false}
+!18 = !{!"llvm.loop.align", i32 64}
+!19 = distinct !{!19, !18}
+"""
 NEXT = "next"  # base of a register that moves by another, after it has moved
 
 
@@ -213,7 +217,7 @@ class Strides(Accesses):
         following = body.value(f"add nuw nsw i64 {self.turn}, 1")
         body.line(f"store i64 {following}, ptr %turn")
         again = body.value(f"icmp ult i64 {following}, {self.trips}")
-        hint = "" if self.stride is None or self.stride.dense else SPARSE
+        hint = DENSE if self.stride is None or self.stride.dense else SPARSE
         body.line(f"br i1 {again}, label %copy_{block.pc:x}, label %{over}{hint}")
         body.label(over)
         if body.plain_floats:

@@ -17,7 +17,7 @@ from .liveness import Calls
 from .loops import expectations, loops_of, rest_of
 from .registers import TAGS
 from .shared import likely_shared
-from .strides import SPARSE_METADATA
+from .strides import LOOPS
 from .tables import find_tables
 from .threads import threaded
 from .unit import Unit
@@ -35,7 +35,7 @@ declare i64 @denali_service(ptr, i64, i64, i64)
 SMALL = 1000  # instructions
 COPIES = 8_000  # instructions in units for loops, each of which holds what is reached from there
 SIZES = f"!22 = !{{i64 {TLB.itemsize}}}\n!23 = !{{i64 8}}\n!24 = !{{i64 {SPACE.itemsize}}}\n"
-METADATA = TAGS + "!15 = !{}\n" + SIZES + SPARSE_METADATA
+METADATA = TAGS + "!15 = !{}\n" + SIZES + LOOPS
 
 
 class Translation:

@@ -63,3 +63,25 @@ def test_what_is_loaded_is_made_wide_by_the_load_and_an_index_multiplied_by_it()
         assert [operand.memory.scale for operand in loads[0].operands if operand.memory] == [4]
         moves = [one for one in code if one.name in ("movsxd", "movzx", "mov") and one is not loads[0]]
         assert all(one.operands[0].size == 8 for one in moves), [one.text for one in code]
+
+
+def test_copies_of_loops_begin_at_a_line_of_the_cache() -> None:
+    source = """
+        .data
+        .zero 4096
+        .text
+_start: la a0, _start
+        lui a1, 1
+        add a1, a0, a1
+        la a2, _start
+again:  sd a3, 0(a2)
+        addi a2, a2, 8
+        addi a0, a0, 8
+        bltu a0, a1, again
+        ebreak
+"""
+    code = unit(source)
+    wide = [n for n, one in enumerate(code) if one.operands and one.operands[0].size >= 16 and one.operands[0].memory]
+    assert wide, "nothing is stored sixteen bytes at a time"
+    first = turn(code[: wide[-1] + 4])[0]
+    assert first.address % 64 == 0
