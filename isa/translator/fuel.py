@@ -40,11 +40,6 @@ def ways_back(function: Function, entry: int) -> set[Edge]:
     return back
 
 
-def loop_headers(function: Function, entry: int) -> set[int]:
-    """Where they lead to."""
-    return {header for _, header in ways_back(function, entry)}
-
-
 MOST = 100  # instructions that are paid for before a call which they follow, or before a loop that begins with them
 
 
@@ -84,9 +79,10 @@ def fuel_of(function: Function, entry: int, observed: Callable[[Block], bool]) -
     places = (places | function.joints) & function.blocks.keys()
     dear = {block.after for block in calls} | {header for _, header in turns}
     needed = _longest(function, places, turns, dear)
-    short = {pc for pc, header in turns if pc == header}  # these may have a copy, before which nothing is paid
-    pay = {(pc, to) for pc, to in turns if to in places - function.joints and (pc == to or to not in short)}
-    return Fuel(frozenset(places), needed, frozenset(edge for edge in pay if edge[1] == guest(edge[1])))
+    short = {pc for pc, to in turns if pc == to}  # these may have a copy, before which nothing is paid
+    ours = {to for to in places - function.joints if to == guest(to)}  # in inlined copies it takes too many registers
+    pay = frozenset((pc, to) for pc, to in turns if to in ours and (pc == to or to not in short))
+    return Fuel(frozenset(places), needed, pay)
 
 
 def _longest(function: Function, places: set[int], turns: set[Edge], dear: set[int]) -> dict[int, int]:

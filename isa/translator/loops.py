@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from .fuel import loop_headers
+from .fuel import ways_back
 from .units import Block, Function
 from .values import Known, Tracker
 
@@ -24,7 +24,7 @@ ALL = frozenset(range(1, 32))
 
 def loops_of(function: Function) -> dict[int, frozenset[int]]:
     """For every loop header but the entry: the blocks from which it is reached again without leaving the loop."""
-    headers = loop_headers(function, function.entry) - {function.entry}
+    headers = {header for _, header in ways_back(function, function.entry)} - {function.entry}
     before = predecessors(function)
     return {header: _loop(function, header, before) for header in sorted(headers)}
 

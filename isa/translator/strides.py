@@ -29,12 +29,9 @@ TYPED = 8  # bytes; shorter steps are as quick either way, and the checker follo
 LONGEST = 100  # instructions
 REFUSED = frozenset({Op.VIRTUAL, Op.ATOMIC, Op.RESERVE, Op.CONDITIONAL, Op.SET_STATUS, Op.FENCE_I, Op.COUNTER})
 COMPARISONS = {Op.NE: "ne", Op.ULT: "ult", Op.SLT: "slt"}
-DENSE, SPARSE = ", !llvm.loop !19", ", !llvm.loop !16"
-LOOPS = """!16 = distinct !{!16, !17, !18}
-!17 = !{!"llvm.loop.vectorize.enable", i1 false}
-!18 = !{!"llvm.loop.align", i32 64}
-!19 = distinct !{!19, !18}
-"""
+DENSE, SPARSE = ", !llvm.loop !19", ", !llvm.loop !16"  # both at the beginning of a line of the cache: they turn often
+LOOPS = '!16 = distinct !{!16, !17, !18}\n!17 = !{!"llvm.loop.vectorize.enable", i1 false}\n'
+LOOPS += '!18 = !{!"llvm.loop.align", i32 64}\n!19 = distinct !{!19, !18}\n'
 NEXT = "next"  # base of a register that moves by another, after it has moved
 
 
