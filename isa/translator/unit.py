@@ -23,6 +23,7 @@ from .registers import CONTEXT_TAG, PARAMETERS, RESULT, SLOT_SET
 from .units import Block
 from .values import Known, signed
 
+WIDE = '"prefer-vector-width"="512"'  # LLVM would take half of that from the processors it does not trust to keep pace
 LEAVING = ("call", "indirect")  # ends of blocks that use native stack
 AGAIN = 2  # times a block's instructions that may be written once more
 
@@ -51,7 +52,8 @@ class Unit(Ends):
             self._write_block(block)
         self._unwind()
         name = f"pc_{self.entry:x}"
-        head = f"define hidden x86_regcallcc {RESULT} @{name}({PARAMETERS}) #0 {{"
+        wide = WIDE if any(stride.floats for stride in self.strides.values()) else ""
+        head = f"define hidden x86_regcallcc {RESULT} @{name}({PARAMETERS}) {wide} #0 {{"
         return "\n".join([*self.jumps.values(), head, "entry:", *self.body.lines, *self.cold, "}", ""])
 
     def _prologue(self) -> None:
