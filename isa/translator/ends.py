@@ -238,9 +238,12 @@ class Ends(Strides):
         self._leave(target, None)
 
     def _by_table(self, table: Table, places: list[int]) -> None:
-        """A jump by the number of an entry that was checked to be there; what its copies share is written once."""
-        body, jump = self.body, guest(self.block.pc)
-        threads = self.function.joints.issuperset(places)
+        """A jump by the number of an entry that was checked to be there; what its copies share is written once.
+
+        They share what is behind them only where that takes its own fuel: what is given back differs by copy.
+        """
+        body, threads = self.body, self.function.joints.issuperset(places)
+        jump = guest(self.block.pc) if threads else self.block.pc
         labels = {pc: f"joint_{jump:x}_{pc:x}" for pc in places}
         self._show_to(places)
         written = set(self.registers.written)

@@ -177,3 +177,43 @@ def test_what_is_checked_before_such_a_jump_holds_where_it_leads(engine: Engine,
             if twins.run(rng.randrange(1, 200)) is Status.TRAP:
                 break
     twins.space.close()
+
+
+OWN_TARGET = """
+        .text
+_start: li s0, 0
+        li s2, 1
+        li s3, 2
+        li s4, 3
+        li s5, 4
+        li s6, 5
+        li s7, 6
+        la s1, table
+jump:   lbu t0, 0(a0)
+        addi a0, a0, 1
+        slli t0, t0, 2
+        add t0, t0, s1
+        lw t0, 0(t0)
+        add t0, t0, s1
+        jr t0
+one:    addi s0, s0, 1
+        j jump
+two:    addi s0, s0, 2
+        j jump
+out:    ebreak
+        .rodata
+table:  .word jump - table, one - table, two - table, out - table
+"""
+
+
+@pytest.mark.parametrize("step", [1, 5, 100])
+@pytest.mark.parametrize("operations", [bytes(4000), bytes([0] * 60 + [3]), bytes([1, 0] * 3 + [1] * 60 + [3])])
+def test_a_jump_that_leads_to_itself_pays_for_every_turn(engine: Engine, operations: bytes, step: int) -> None:
+    image = assemble(OWN_TARGET).image()
+    twins = twins_of(engine, image)
+    twins.set_memory(operations)
+    twins.set_registers([0] * 10 + [image.private_start] + [0] * 21, [0] * 32)
+    for _ in range(200 // step):
+        if twins.run(step) is Status.TRAP:
+            break
+    twins.space.close()
