@@ -9,7 +9,7 @@ from denali.isa.tools.assembler import assemble
 from denali.isa.translator.translate import Translation
 
 SIZE = 1 << 20
-FUEL, CONTEXT = "r15", "rcx"
+FUEL = "r15"
 LEAF = "_start: add a0, a0, a1\n ret"
 # A pointer that data leads on: no compiler knows how often it turns, nor that it stays inside.
 FOLLOW = """
